@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * loop.h - one epoll loop per thread
+ *
+ * Layer: loop; knows no domain type.  All calls come from the loop's own
+ * thread, except mailbox_post() and loop_wake().  One now_ms per turn.
+ *
+ * A callback may remove and close any descriptor, its own included: events
+ * that the same batch still holds for a removed loop_fd are skipped.  Memory
+ * that holds a loop_fd or a timer is released by loop_defer() only, after the
+ * batch.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#include "nodesplice/base/mem.h"
+#include "nodesplice/loop/timer.h"
+
+struct loop;
+struct loop_fd;
+typedef void (*loop_fd_fn)(struct loop_fd *f, uint32_t events);
+
+/* Embedded in the owner's object; container_of() leads back to it. */
+struct loop_fd {
+	int fd;		/* -1: not registered */
+	uint32_t events; /* what epoll was told, owned by loop.c */
+	loop_fd_fn fn;
+};
+
+struct loop_deferred {
+	struct loop_deferred *next;
+	void (*fn)(struct loop_deferred *d);
+};
+
+int loop_new(struct loop **ret_loop); /* 0 or -errno */
+void loop_free(struct loop *l);
+DEFINE_FREEP(struct loop, loop_free)
+
+/**
+ * loop_add() - Watch a descriptor
+ * @f:		Borrowed until loop_remove(); @f->fn is set by the caller
+ * @fd:		Stays the caller's
+ * @events:	EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLET, ...
+ *
+ * Return: 0; -errno of epoll_ctl(2) (@f stays unregistered)
+ */
+int loop_add(struct loop *l, struct loop_fd *f, int fd, uint32_t events);
+int loop_modify(struct loop *l, struct loop_fd *f, uint32_t events);
+/* Before the descriptor is closed.  Nothing if it is not registered. */
+void loop_remove(struct loop *l, struct loop_fd *f);
+
+uint64_t loop_now_ms(const struct loop *l);
+void loop_timer_arm(struct loop *l, struct timer *t, uint64_t at_ms);
+void loop_timer_stop(struct loop *l, struct timer *t);
+
+/* Run @d->fn once after the current batch (or turn). */
+void loop_defer(struct loop *l, struct loop_deferred *d);
+
+/**
+ * loop_turn() - Wait, then handle one batch: descriptors, timers, deferred
+ * @max_wait_ms: Upper bound of the wait; -1: none but the timers'
+ *
+ * Return: 0; -errno of epoll_wait(2) other than EINTR
+ */
+int loop_turn(struct loop *l, int max_wait_ms);
+/* Turn until loop_stop(). */
+int loop_run(struct loop *l);
+void loop_stop(struct loop *l);

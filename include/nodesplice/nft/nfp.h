@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * nfp.h - the nft programmer: the floor, the intercept and the gate
+ *
+ * Layer: nft; the only user of libnftnl and libmnl.  Control thread only.
+ *
+ *   table inet nodesplice               the floor; stays when we go
+ *   table inet nodesplice-intercept-a   flags owner; the kernel removes it
+ *   table bridge nodesplice-intercept-a when our socket closes
+ *
+ * Whatever was written is held as the plan that it came from; a change is the
+ * difference of two service plans, and one transaction.
+ */
+#pragma once
+
+#include "nodesplice/base/err.h"
+#include "nodesplice/plan/plan.h"
+
+enum nfp_entry { /* as enum px_entry; nft/ and proxy/ don't know each other */
+	NFP_FROM_NODE,
+	NFP_FROM_POD,
+	NFP_FROM_OUTSIDE,
+	NFP_ENTRY_MAX_,
+};
+
+struct nfp_options {
+	bool intercept;		     /* false: the floor alone */
+	char intercept_suffix;	     /* 'a' or 'b' */
+	uint16_t port[NFP_ENTRY_MAX_];
+	uint32_t masquerade_mark;    /* one bit, as kube-proxy's 0x4000 */
+	uint32_t own_mark;	     /* one bit: second legs, our API sockets,
+					heartbeats */
+	uint32_t divert_mark;	     /* one bit: replies to kept sources */
+	uint32_t kept_connmark;	     /* one bit of the connection mark */
+	uint32_t rule_priority;	     /* of the ip rule */
+	uint32_t route_table;
+	const struct cidr *local_pods; /* of this node; borrowed for the call */
+	size_t local_pods_n;
+	bool masquerade_all;
+	struct addr node_addr[2];    /* [0] IPv4, [1] IPv6: where intercepted
+					traffic of prerouting goes; AF_UNSPEC:
+					that family is not intercepted */
+	const struct addr *node_port_addrs; /* local addresses that node ports
+					are served on; borrowed for the call */
+	size_t node_port_addrs_n;
+};
+
+struct nfp;
+
+/* Open the sockets; writes nothing.  -EPERM, -EPROTONOSUPPORT, -EOPNOTSUPP
+ * (no owner flag) with a sentence that says what is missing. */
+int nfp_open(const struct nfp_options *o, struct nfp **ret_nfp,
+	     struct errbuf *e);
+void nfp_free(struct nfp *n); /* the floor stays, the intercept goes */
+DEFINE_FREEP(struct nfp, nfp_free)
+
+/**
+ * nfp_sync() - Make the kernel hold @plan, whatever it holds now
+ *
+ * Full read-back of our tables, then one transaction with the difference:
+ * at start, after a refused transaction and for drift.
+ * Return: 0; -errno with text; the kernel's state is as before then
+ */
+int nfp_sync(struct nfp *n, const struct plan *plan, struct errbuf *e);
+
+/**
+ * nfp_apply() - Write plan changes in one transaction
+ *
+ * Return: 0; -errno: nothing was written, and nfp_sync() is due
+ */
+int nfp_apply(struct nfp *n, const struct plan_changes *changes,
+	      struct errbuf *e);
+
+/* Node addresses, local pods or bridges changed: the static part again. */
+int nfp_update_options(struct nfp *n, const struct nfp_options *o,
+		       struct errbuf *e);
+
+/* Refresh the gate by a packet per family (never a transaction). */
+int nfp_heartbeat(struct nfp *n);
+/* Packets that the intercept sent to the listeners, ever. */
+int nfp_intercepted_n(struct nfp *n, uint64_t *ret_n);
+/* Remove the intercept (shutdown, lasting trouble); put it back. */
+int nfp_close_intercept(struct nfp *n, struct errbuf *e);
+int nfp_open_intercept(struct nfp *n, const struct plan *plan,
+		       struct errbuf *e);
+
+struct nfp_stats {
+	uint64_t transactions, transactions_failed, full_syncs, repairs;
+	uint64_t elements_added, elements_deleted, elements_n;
+	uint64_t last_transaction_bytes, last_transaction_us;
+	uint64_t heartbeats, heartbeats_failed;
+};
+void nfp_stats(const struct nfp *n, struct nfp_stats *ret_stats);

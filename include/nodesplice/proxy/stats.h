@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * stats.h - the counters of the data path
+ *
+ * Layer: proxy; read by observe.  Written by one worker each with relaxed
+ * atomics, summed by the reader.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PX_COUNTERS(X)                                                         \
+	X(accepted, "connections accepted")                                    \
+	X(closed, "connections ended in order")                                \
+	X(reset, "connections ended by a reset from either side")              \
+	X(not_redirected, "connections to the listener itself, refused")       \
+	X(no_frontend, "connections to an address that is no frontend")        \
+	X(no_endpoint, "connections to a frontend without endpoints")          \
+	X(accept_failed, "accept() failed for lack of resources")              \
+	X(limit_refused, "connections above max-connections")                  \
+	X(connects, "connect attempts to endpoints")                           \
+	X(connect_refused, "connect attempts refused by the endpoint")         \
+	X(connect_timeouts, "connect attempts that timed out")                 \
+	X(connect_unreachable, "connect attempts without a route")             \
+	X(connect_failed_local, "connect attempts that failed on this node")   \
+	X(connect_retries, "attempts after the first of a connection")         \
+	X(connect_exhausted, "connections refused after the last attempt")     \
+	X(transparent_failed, "binds to the client's address that failed")     \
+	X(idle_timeouts, "connections ended by idle-timeout")                  \
+	X(half_close_timeouts, "connections ended by half-close-timeout")      \
+	X(ejections, "endpoints ejected")                                      \
+	X(ejections_capped, "ejections not made: max-ejection-percent")        \
+	X(ejections_last, "ejections not made: last endpoint")                 \
+	X(probes, "connections to an ejected endpoint after its time")         \
+	X(bytes_in, "bytes from clients to endpoints")                         \
+	X(bytes_out, "bytes from endpoints to clients")                        \
+	X(spliced_bytes, "bytes moved by splice")                              \
+	X(copied_bytes, "bytes moved by copy")                                 \
+	X(pipe_failed, "pipes not to be had; copied instead")
+
+struct px_stats {
+#define X(name, help) uint64_t name;
+	PX_COUNTERS(X)
+#undef X
+	/* Gauges. */
+	uint64_t open;	     /* client connections */
+	uint64_t connecting; /* of these, still without an endpoint */
+	uint64_t pipes;	     /* in use and pooled */
+	uint64_t heartbeat_ms;
+};
+
+enum px_endpoint_state {
+	PX_ENDPOINT_IN,	     /* in rotation */
+	PX_ENDPOINT_EJECTED,
+	PX_ENDPOINT_PROBING, /* its time is over; one connection at a time */
+	PX_ENDPOINT_STATE_MAX_,
+};
+
+struct px_endpoint_stats {
+	enum px_endpoint_state state;
+	uint64_t open;
+	uint64_t connections; /* established, ever */
+	uint64_t failures;    /* connect failures, ever */
+	uint32_t consecutive_failures;
+	uint32_t ejections_n; /* the present multiplier of the base time */
+	uint64_t ejected_until_ms; /* monotonic; 0: not ejected */
+	const char *not_ejected_why; /* static text; NULL: nothing to say */
+};
+
+struct px_service_stats {
+	uint64_t open, connections, failures, retries, exhausted, ejections;
+	uint64_t ejections_capped, bytes_in, bytes_out;
+	uint32_t endpoints_n, ejected_n;
+};

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * k8s_decode.h - API objects from JSON
+ *
+ * Layer: source, pure.  The only place with the API's field names.  Unknown
+ * fields are skipped (the API grows); known ones are checked.  Errors read
+ * "Service default/web: spec.ports[1].port: 0 is not allowed (1..65535)".
+ */
+#pragma once
+
+#include "nodesplice/model/object.h"
+#include "nodesplice/source/json.h"
+
+enum k8s_kind {
+	K8S_SERVICE,
+	K8S_ENDPOINT_SLICE,
+	K8S_NODE,
+	K8S_LIST,
+	K8S_STATUS,
+	K8S_OTHER,
+	K8S_KIND_MAX_,
+};
+
+/* apiVersion and kind of an object; K8S_OTHER for what we don't use. */
+enum k8s_kind k8s_kind_of(struct json object);
+
+/**
+ * k8s_decode_service() - One v1 Service
+ *
+ * Return: 0; -EINVAL with a text that names object, field, value and what is
+ * allowed; -ENOMEM
+ */
+int k8s_decode_service(struct json object, struct service **ret_service,
+		       struct errbuf *e);
+/* One discovery.k8s.io/v1 EndpointSlice. */
+int k8s_decode_slice(struct json object, struct endpoint_slice **ret_slice,
+		     struct errbuf *e);
+/* One v1 Node. */
+int k8s_decode_node(struct json object, struct node **ret_node,
+		    struct errbuf *e);
+
+/* What list/watch needs of any object or list; pointers are owned. */
+struct k8s_meta {
+	char *key;		/* "namespace/name", or "name" without one */
+	char *resource_version; /* "" if absent */
+	char *continue_token;	/* lists; "" if absent */
+};
+void k8s_meta_free(struct k8s_meta *m); /* leaves it empty */
+int k8s_decode_meta(struct json object, struct k8s_meta *ret_meta,
+		    struct errbuf *e);

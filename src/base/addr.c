@@ -9,7 +9,7 @@
 
 static void addr_set_v4(struct addr *a, const void *bytes)
 {
-	*a = (struct addr){ .family = AF_INET };
+	*a = (struct addr){.family = AF_INET};
 	memcpy(a->bytes, bytes, 4);
 }
 
@@ -19,7 +19,7 @@ static void addr_set_v6(struct addr *a, const struct in6_addr *v6)
 		addr_set_v4(a, &v6->s6_addr[12]);
 		return;
 	}
-	*a = (struct addr){ .v6 = *v6, .family = AF_INET6 };
+	*a = (struct addr){.v6 = *v6, .family = AF_INET6};
 }
 
 int addr_parse(const char *text, struct addr *ret_addr)
@@ -117,7 +117,7 @@ int cidr_parse(const char *text, struct cidr *ret_cidr)
 {
 	char host[ADDR_STRLEN];
 	const char *slash = strchr(text, '/');
-	struct cidr c = { 0 };
+	struct cidr c = {0};
 	unsigned long bits;
 
 	if (!slash || (size_t)(slash - text) >= sizeof(host))
@@ -179,7 +179,7 @@ const char *sockad_format(const struct sockad *s, char buf[SOCKAD_STRLEN])
 int sockad_parse(const char *text, struct sockad *ret_sockad)
 {
 	char host[ADDR_STRLEN];
-	struct sockad s = { 0 };
+	struct sockad s = {0};
 	const char *colon = strrchr(text, ':'), *start = text, *end = colon;
 	unsigned long port;
 
@@ -227,7 +227,7 @@ socklen_t sockad_to_sockaddr(const struct sockad *s,
 int sockad_from_sockaddr(const struct sockaddr_storage *ss,
 			 struct sockad *ret_sockad)
 {
-	struct sockad s = { 0 };
+	struct sockad s = {0};
 
 	if (ss->ss_family == AF_INET) {
 		const struct sockaddr_in *in = (const struct sockaddr_in *)ss;

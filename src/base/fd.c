@@ -25,8 +25,8 @@ int fd_read_file(const char *path, size_t max_bytes, char **ret_data,
 			return errf(e, -errno, "%s: %s", path, strerror(errno));
 		len += n > 0 ? (size_t)n : 0;
 		if (len > max_bytes)
-			return errf(e, -EFBIG, "%s: larger than %zu bytes", path,
-				    max_bytes);
+			return errf(e, -EFBIG, "%s: larger than %zu bytes",
+				    path, max_bytes);
 	} while (n != 0);
 	data[len] = '\0';
 	*ret_data = TAKE_PTR(data);

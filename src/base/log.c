@@ -15,9 +15,9 @@ static const struct {
 	const char *name;
 	char priority; /* sd-daemon(3) */
 } levels[] = {
-	[LOG_LEVEL_ERR] = { "err", '3' },     [LOG_LEVEL_WARN] = { "warn", '4' },
-	[LOG_LEVEL_INFO] = { "info", '6' },   [LOG_LEVEL_DEBUG] = { "debug", '7' },
-	[LOG_LEVEL_TRACE] = { "trace", '7' },
+	[LOG_LEVEL_ERR] = {"err", '3'},	    [LOG_LEVEL_WARN] = {"warn", '4'},
+	[LOG_LEVEL_INFO] = {"info", '6'},   [LOG_LEVEL_DEBUG] = {"debug", '7'},
+	[LOG_LEVEL_TRACE] = {"trace", '7'},
 };
 static_assert(ARRAY_SIZE(levels) == LOG_LEVEL_MAX_, "a name for each level");
 
@@ -57,8 +57,8 @@ void log_line(enum log_level level, const char *fmt, ...)
 	if (getenv("JOURNAL_STREAM"))
 		n = (size_t)snprintf(line, sizeof(line), "<%c>",
 				     levels[level].priority);
-	n += (size_t)snprintf(line + n, sizeof(line) - n, "%s: ",
-			      levels[level].name);
+	n += (size_t)snprintf(line + n, sizeof(line) - n,
+			      "%s: ", levels[level].name);
 	va_start(ap, fmt);
 	r = vsnprintf(line + n, sizeof(line) - n - 1, fmt, ap);
 	va_end(ap);
@@ -83,7 +83,7 @@ bool log_allowed(struct log_limit *limit, uint64_t now_ms)
 		if (limit->suppressed_n)
 			log_warn("%u similar lines were suppressed",
 				 limit->suppressed_n);
-		*limit = (struct log_limit){ .window_start_ms = now_ms };
+		*limit = (struct log_limit){.window_start_ms = now_ms};
 	}
 	if (limit->lines_n >= LIMIT_LOG_BURST) {
 		limit->suppressed_n++;

@@ -11,7 +11,7 @@
 void text_free(struct text *t)
 {
 	free(t->data);
-	*t = (struct text){ 0 };
+	*t = (struct text){0};
 }
 
 static void text_add_n(struct text *t, const char *s, size_t n)
@@ -43,8 +43,8 @@ void text_addf(struct text *t, const char *fmt, ...)
 	va_copy(again, ap);
 	n = vsnprintf(NULL, 0, fmt, ap);
 	va_end(ap);
-	if (n < 0 || array_reserve(&t->data, &t->room,
-				   t->len + (size_t)n + 1, 1) < 0) {
+	if (n < 0 ||
+	    array_reserve(&t->data, &t->room, t->len + (size_t)n + 1, 1) < 0) {
 		t->failed = true;
 	} else {
 		vsnprintf(t->data + t->len, (size_t)n + 1, fmt, again);
@@ -59,10 +59,10 @@ static size_t utf8_sequence(const unsigned char *s)
 	static const struct {
 		uint8_t first_min, first_max, second_min, second_max, n;
 	} rows[] = {
-		{ 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
-		{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 },
-		{ 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
-		{ 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+		{0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+		{0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3},
+		{0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
+		{0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -125,6 +125,6 @@ int text_take(struct text *t, char **ret_data)
 		return -ENOMEM;
 	}
 	*ret_data = t->data;
-	*t = (struct text){ 0 };
+	*t = (struct text){0};
 	return 0;
 }

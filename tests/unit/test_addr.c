@@ -5,8 +5,8 @@
 
 static void an_address_prints_as_it_was_read(void **state)
 {
-	static const char *const texts[] = { "10.0.0.1", "fd00::1", "::",
-					     "255.255.255.255" };
+	static const char *const texts[] = {"10.0.0.1", "fd00::1",
+					    "::", "255.255.255.255"};
 	char buf[ADDR_STRLEN];
 	struct addr a;
 
@@ -19,9 +19,10 @@ static void an_address_prints_as_it_was_read(void **state)
 
 static void what_is_no_address_is_refused_and_changes_nothing(void **state)
 {
-	static const char *const texts[] = { "", "10.0.0", "10.0.0.256", "010.0.0.1",
-					     "fd00::1%eth0", "1.2.3.4 ", "x" };
-	struct addr a = { .family = AF_INET };
+	static const char *const texts[] = {
+		"",	    "10.0.0", "10.0.0.256", "010.0.0.1", "fd00::1%eth0",
+		"1.2.3.4 ", "x"};
+	struct addr a = {.family = AF_INET};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -81,7 +82,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_address_prints_as_it_was_read),
-		cmocka_unit_test(what_is_no_address_is_refused_and_changes_nothing),
+		cmocka_unit_test(
+			what_is_no_address_is_refused_and_changes_nothing),
 		cmocka_unit_test(a_mapped_address_is_ipv4),
 		cmocka_unit_test(a_prefix_holds_its_addresses_and_no_other),
 		cmocka_unit_test(an_address_and_port_read_back),

@@ -11,9 +11,9 @@
 #define LIMIT_SERVICES		  100000 /* further ones are reported, not served */
 #define LIMIT_SLICES		  400000
 #define LIMIT_PORTS_PER_SERVICE	  1024
-#define LIMIT_ADDRS_PER_SERVICE	  64	 /* of each kind */
-#define LIMIT_ENDPOINTS_PER_SLICE 1000	 /* the API server's own limit */
-#define LIMIT_ENDPOINTS_PER_PORT  16384	 /* merged; further ones are left out */
+#define LIMIT_ADDRS_PER_SERVICE	  64	/* of each kind */
+#define LIMIT_ENDPOINTS_PER_SLICE 1000	/* the API server's own limit */
+#define LIMIT_ENDPOINTS_PER_PORT  16384 /* merged; further ones are left out */
 #define LIMIT_OBJECT_BYTES	  (3u << 20) /* etcd refuses above 1.5 MiB */
 #define LIMIT_JSON_DEPTH	  64
 #define LIMIT_JSON_TOKENS	  (1u << 20)
@@ -24,14 +24,14 @@
 #define LIMIT_YAML_ALIASES	  1000 /* expansions in one document */
 
 /* What a client can grow. */
-#define LIMIT_CONNECTIONS	  1000000 /* upper end of --max-connections */
-#define LIMIT_HTTP_CONNECTIONS	  64
-#define LIMIT_CONTROL_CLIENTS	  16
-#define LIMIT_CONTROL_LINE_BYTES  4096
+#define LIMIT_CONNECTIONS	 1000000 /* upper end of --max-connections */
+#define LIMIT_HTTP_CONNECTIONS	 64
+#define LIMIT_CONTROL_CLIENTS	 16
+#define LIMIT_CONTROL_LINE_BYTES 4096
 
 /* Netlink. */
-#define LIMIT_ELEMENT_COMMENT	  127 /* nft refuses longer comments */
+#define LIMIT_ELEMENT_COMMENT 127 /* nft refuses longer comments */
 
 /* Log lines of one rate-limited call site. */
-#define LIMIT_LOG_BURST		  10
-#define LIMIT_LOG_WINDOW_MS	  60000
+#define LIMIT_LOG_BURST	    10
+#define LIMIT_LOG_WINDOW_MS 60000

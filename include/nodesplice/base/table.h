@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#define HASH_NONFATAL_OOM 1
+#define HASH_NONFATAL_OOM	 1
 #define uthash_nonfatal_oom(obj) (table_add_failed = true)
 
 #include <stdbool.h>

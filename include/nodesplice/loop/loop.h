@@ -25,7 +25,7 @@ typedef void (*loop_fd_fn)(struct loop_fd *f, uint32_t events);
 
 /* Embedded in the owner's object; container_of() leads back to it. */
 struct loop_fd {
-	int fd;		/* -1: not registered */
+	int fd;		 /* -1: not registered */
 	uint32_t events; /* what epoll was told, owned by loop.c */
 	loop_fd_fn fn;
 };

@@ -66,7 +66,7 @@ struct service {
 	char *uid;
 	uint64_t created_s; /* creationTimestamp; 0: unknown */
 	enum service_type type;
-	bool headless;	  /* clusterIP None */
+	bool headless; /* clusterIP None */
 	char *proxy_name; /* label service.kubernetes.io/service-proxy-name or NULL */
 	struct addr *cluster_ips;
 	size_t cluster_ips_n;
@@ -106,7 +106,7 @@ struct slice_endpoint {
 struct endpoint_slice {
 	char *key;	   /* "namespace/name" of the slice */
 	char *service_key; /* "namespace/" + label kubernetes.io/service-name */
-	uint8_t family;	   /* AF_INET or AF_INET6; addressType FQDN is refused */
+	uint8_t family; /* AF_INET or AF_INET6; addressType FQDN is refused */
 	uint64_t changed_ms; /* endpoints.kubernetes.io/last-change-trigger-time,
 				since the epoch; 0: absent */
 	struct slice_port *ports;
@@ -139,7 +139,7 @@ bool endpoint_slice_equal(const struct endpoint_slice *a,
 			  const struct endpoint_slice *b);
 bool node_equal(const struct node *a, const struct node *b);
 
-const char *protocol_name(enum protocol p);	   /* "tcp" */
-int protocol_number(enum protocol p);		   /* IPPROTO_TCP */
-const char *service_type_name(enum service_type t); /* "ClusterIP" */
+const char *protocol_name(enum protocol p);		/* "tcp" */
+int protocol_number(enum protocol p);			/* IPPROTO_TCP */
+const char *service_type_name(enum service_type t);	/* "ClusterIP" */
 const char *traffic_policy_name(enum traffic_policy p); /* "Cluster" */

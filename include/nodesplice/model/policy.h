@@ -23,19 +23,19 @@ enum policy_mode {
 };
 
 enum policy_setting {
-	POLICY_MODE,			    /* enum policy_mode */
-	POLICY_CONNECT_TIMEOUT,		    /* ms, per attempt */
-	POLICY_CONNECT_ATTEMPTS,	    /* count, the first included */
-	POLICY_IDLE_TIMEOUT,		    /* ms; 0: none */
-	POLICY_HALF_CLOSE_TIMEOUT,	    /* ms; 0: none */
-	POLICY_TCP_KEEPALIVE,		    /* ms until the first probe; 0: off */
-	POLICY_TCP_USER_TIMEOUT,	    /* ms; 0: the kernel's */
+	POLICY_MODE,		   /* enum policy_mode */
+	POLICY_CONNECT_TIMEOUT,	   /* ms, per attempt */
+	POLICY_CONNECT_ATTEMPTS,   /* count, the first included */
+	POLICY_IDLE_TIMEOUT,	   /* ms; 0: none */
+	POLICY_HALF_CLOSE_TIMEOUT, /* ms; 0: none */
+	POLICY_TCP_KEEPALIVE,	   /* ms until the first probe; 0: off */
+	POLICY_TCP_USER_TIMEOUT,   /* ms; 0: the kernel's */
 	POLICY_OUTLIER_CONSECUTIVE_FAILURES, /* count; 0: never eject */
-	POLICY_OUTLIER_INTERVAL,	    /* ms */
-	POLICY_OUTLIER_BASE_EJECTION_TIME,  /* ms */
-	POLICY_OUTLIER_MAX_EJECTION_TIME,   /* ms */
+	POLICY_OUTLIER_INTERVAL,	     /* ms */
+	POLICY_OUTLIER_BASE_EJECTION_TIME,   /* ms */
+	POLICY_OUTLIER_MAX_EJECTION_TIME,    /* ms */
 	POLICY_OUTLIER_MAX_EJECTION_PERCENT, /* 0..100 */
-	POLICY_OUTLIER_PROBE,		    /* 0, 1 */
+	POLICY_OUTLIER_PROBE,		     /* 0, 1 */
 	POLICY_SETTING_MAX_,
 };
 

@@ -17,27 +17,27 @@
 #include "nodesplice/plan/plan.h"
 
 enum nfp_entry { /* as enum px_entry; nft/ and proxy/ don't know each other */
-	NFP_FROM_NODE,
-	NFP_FROM_POD,
-	NFP_FROM_OUTSIDE,
-	NFP_ENTRY_MAX_,
+		 NFP_FROM_NODE,
+		 NFP_FROM_POD,
+		 NFP_FROM_OUTSIDE,
+		 NFP_ENTRY_MAX_,
 };
 
 struct nfp_options {
-	bool intercept;		     /* false: the floor alone */
-	char intercept_suffix;	     /* 'a' or 'b' */
+	bool intercept;	       /* false: the floor alone */
+	char intercept_suffix; /* 'a' or 'b' */
 	uint16_t port[NFP_ENTRY_MAX_];
-	uint32_t masquerade_mark;    /* one bit, as kube-proxy's 0x4000 */
-	uint32_t own_mark;	     /* one bit: second legs, our API sockets,
+	uint32_t masquerade_mark; /* one bit, as kube-proxy's 0x4000 */
+	uint32_t own_mark;	  /* one bit: second legs, our API sockets,
 					heartbeats */
-	uint32_t divert_mark;	     /* one bit: replies to kept sources */
-	uint32_t kept_connmark;	     /* one bit of the connection mark */
-	uint32_t rule_priority;	     /* of the ip rule */
+	uint32_t divert_mark;	  /* one bit: replies to kept sources */
+	uint32_t kept_connmark;	  /* one bit of the connection mark */
+	uint32_t rule_priority;	  /* of the ip rule */
 	uint32_t route_table;
 	const struct cidr *local_pods; /* of this node; borrowed for the call */
 	size_t local_pods_n;
 	bool masquerade_all;
-	struct addr node_addr[2];    /* [0] IPv4, [1] IPv6: where intercepted
+	struct addr node_addr[2]; /* [0] IPv4, [1] IPv6: where intercepted
 					traffic of prerouting goes; AF_UNSPEC:
 					that family is not intercepted */
 	const struct addr *node_port_addrs; /* local addresses that node ports

@@ -37,10 +37,10 @@ enum plan_verdict {
 };
 
 enum plan_masquerade {
-	PLAN_KEEP,	   /* the client's address stays */
-	PLAN_UNLESS_POD,   /* masquerade unless the client is a local pod */
-	PLAN_IF_NODE,	   /* masquerade what the node itself sends */
-	PLAN_MASQUERADE,   /* always */
+	PLAN_KEEP,	 /* the client's address stays */
+	PLAN_UNLESS_POD, /* masquerade unless the client is a local pod */
+	PLAN_IF_NODE,	 /* masquerade what the node itself sends */
+	PLAN_MASQUERADE, /* always */
 	PLAN_MASQUERADE_MAX_,
 };
 
@@ -52,9 +52,9 @@ enum plan_side {
 
 struct plan_view {
 	enum plan_verdict verdict;
-	enum select_scope scope;	   /* of PLAN_PICK */
-	enum plan_masquerade masquerade;   /* of PLAN_PICK; hairpin always is */
-	bool proxied;			   /* the intercept takes it (TCP only) */
+	enum select_scope scope;	 /* of PLAN_PICK */
+	enum plan_masquerade masquerade; /* of PLAN_PICK; hairpin always is */
+	bool proxied;			 /* the intercept takes it (TCP only) */
 };
 
 struct plan_frontend {
@@ -77,7 +77,7 @@ struct plan_port {
 	char *name; /* "namespace/name:port" or "namespace/name"; owned */
 	enum protocol protocol;
 	uint8_t family;
-	uint16_t port; /* of the Service, for explain */
+	uint16_t port;			 /* of the Service, for explain */
 	struct plan_endpoint *endpoints; /* sorted by at, unique; owned */
 	size_t endpoints_n;
 	size_t in_scope_n[SELECT_SCOPE_MAX_];
@@ -88,15 +88,15 @@ struct plan_port {
 };
 
 enum plan_mode_reason {
-	PLAN_MODE_BY_ANNOTATION,	/* mode: proxy or kernel was asked for */
-	PLAN_MODE_BY_NODE,		/* the node-wide mode says so */
-	PLAN_MODE_NO_POLICIES_WATCHED,	/* auto: no NetworkPolicy is known */
-	PLAN_MODE_INTERCEPT_OFF,	/* this node runs without the proxy */
+	PLAN_MODE_BY_ANNOTATION,       /* mode: proxy or kernel was asked for */
+	PLAN_MODE_BY_NODE,	       /* the node-wide mode says so */
+	PLAN_MODE_NO_POLICIES_WATCHED, /* auto: no NetworkPolicy is known */
+	PLAN_MODE_INTERCEPT_OFF,       /* this node runs without the proxy */
 	PLAN_MODE_REASON_MAX_,
 };
 
 struct service_plan {
-	char *key; /* "namespace/name" */
+	char *key;    /* "namespace/name" */
 	bool proxied; /* TCP goes through the proxy */
 	enum plan_mode_reason mode_reason;
 	struct policy policy;
@@ -106,9 +106,9 @@ struct service_plan {
 };
 
 struct plan_change {
-	const char *key;		   /* borrowed from before or after */
-	struct service_plan *before;	   /* owned by the change; NULL: new */
-	const struct service_plan *after;  /* borrowed from the plan; NULL: gone */
+	const char *key;		  /* borrowed from before or after */
+	struct service_plan *before;	  /* owned by the change; NULL: new */
+	const struct service_plan *after; /* borrowed from the plan; NULL: gone */
 };
 
 struct plan_changes {
@@ -121,12 +121,12 @@ void plan_changes_free(struct plan_changes *c); /* leaves it empty */
 /* What the plan depends on beside the objects. */
 struct plan_context {
 	const char *node_name;
-	const char *zone; /* NULL: unknown */
+	const char *zone;      /* NULL: unknown */
 	bool has_pod_detector; /* local pods can be told from others */
 	bool masquerade_all;
-	bool intercept;	       /* the proxy runs on this node */
+	bool intercept;			/* the proxy runs on this node */
 	const char *service_proxy_name; /* NULL: unlabelled Services are ours */
-	struct policy policy;  /* node-wide defaults */
+	struct policy policy;		/* node-wide defaults */
 	/* A sentence about one Service that its operator must know (bad
 	 * annotation, frontend taken by an older Service); may be NULL. */
 	void (*problem)(const char *service_key, const char *sentence,

@@ -14,11 +14,11 @@
 
 enum select_reason {
 	SELECT_CHOSEN,
-	SELECT_NOT_READY,	/* neither ready nor serving */
-	SELECT_TERMINATING,	/* serving, but others are ready */
+	SELECT_NOT_READY,   /* neither ready nor serving */
+	SELECT_TERMINATING, /* serving, but others are ready */
 	SELECT_OTHER_NODE_HINT,
 	SELECT_OTHER_ZONE_HINT,
-	SELECT_NOT_LOCAL,	/* Local set: on another node */
+	SELECT_NOT_LOCAL, /* Local set: on another node */
 	SELECT_REASON_MAX_,
 };
 

@@ -26,15 +26,15 @@ enum px_entry {
 };
 
 struct px_options {
-	unsigned int workers_n;	   /* 0: one per CPU we may run on */
+	unsigned int workers_n; /* 0: one per CPU we may run on */
 	uint16_t port[PX_ENTRY_MAX_];
-	uint32_t socket_mark;	   /* SO_MARK of second legs: keeps them out of
+	uint32_t socket_mark;	  /* SO_MARK of second legs: keeps them out of
 				      the intercept and the floor */
-	uint32_t max_connections;  /* of the node; 0: from RLIMIT_NOFILE */
+	uint32_t max_connections; /* of the node; 0: from RLIMIT_NOFILE */
 	uint16_t kept_ports_min, kept_ports_max; /* source ports of second legs
 				      that keep a client's address; outside of
 				      the pods' ephemeral range */
-	uint64_t pipe_bytes;	   /* 0: 256 KiB */
+	uint64_t pipe_bytes;			 /* 0: 256 KiB */
 	uint64_t splice_from_bytes; /* moved within one turn before a direction
 				       changes from copy to splice; 0: default;
 				       UINT64_MAX: never */

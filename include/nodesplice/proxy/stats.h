@@ -51,7 +51,7 @@ struct px_stats {
 };
 
 enum px_endpoint_state {
-	PX_ENDPOINT_IN,	     /* in rotation */
+	PX_ENDPOINT_IN, /* in rotation */
 	PX_ENDPOINT_EJECTED,
 	PX_ENDPOINT_PROBING, /* its time is over; one connection at a time */
 	PX_ENDPOINT_STATE_MAX_,
@@ -63,7 +63,7 @@ struct px_endpoint_stats {
 	uint64_t connections; /* established, ever */
 	uint64_t failures;    /* connect failures, ever */
 	uint32_t consecutive_failures;
-	uint32_t ejections_n; /* the present multiplier of the base time */
+	uint32_t ejections_n;	   /* the present multiplier of the base time */
 	uint64_t ejected_until_ms; /* monotonic; 0: not ejected */
 	const char *not_ejected_why; /* static text; NULL: nothing to say */
 };

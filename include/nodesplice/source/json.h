@@ -63,7 +63,7 @@ bool json_equals(struct json string, const char *s);
 /* Decode a string, escapes included.  0; -EINVAL (not a string, a NUL or a
  * broken surrogate pair inside); -ENOMEM.  Owned by the caller. */
 int json_string(struct json v, char **ret_s);
-int json_bool(struct json v, bool *ret_b);     /* 0; -EINVAL */
+int json_bool(struct json v, bool *ret_b);	 /* 0; -EINVAL */
 int json_integer(struct json v, int64_t *ret_n); /* 0; -EINVAL; -ERANGE */
 /* The bytes of a value inside the document. */
 void json_raw(struct json v, const char **ret_data, size_t *ret_len);

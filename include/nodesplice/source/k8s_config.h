@@ -16,17 +16,17 @@
 #include "nodesplice/base/mem.h"
 
 struct k8s_config {
-	char *server;		/* "https://host:port[/path]" */
-	char *tls_server_name;	/* or NULL */
+	char *server;	       /* "https://host:port[/path]" */
+	char *tls_server_name; /* or NULL */
 	bool insecure_skip_tls_verify;
-	char *ca_pem;		/* inline or read from its file; NULL: system's */
+	char *ca_pem; /* inline or read from its file; NULL: system's */
 	size_t ca_pem_len;
 	char *client_cert_pem, *client_key_pem; /* both or neither */
 	size_t client_cert_pem_len, client_key_pem_len;
-	char *token;		/* fixed, or NULL */
-	char *token_file;	/* read again before it grows a minute old */
-	char *proxy_url;	/* or NULL */
-	char *context;		/* the one in use, for messages; NULL in-cluster */
+	char *token;	  /* fixed, or NULL */
+	char *token_file; /* read again before it grows a minute old */
+	char *proxy_url;  /* or NULL */
+	char *context;	  /* the one in use, for messages; NULL in-cluster */
 };
 
 void k8s_config_free(struct k8s_config *c);

@@ -15,9 +15,9 @@
 #include "nodesplice/model/store.h"
 
 enum source_event {
-	SOURCE_EVENT_INFO,    /* a state changed: listed, connected again */
-	SOURCE_EVENT_WARN,    /* carried on: API away, token not readable */
-	SOURCE_EVENT_OBJECT,  /* one object is bad; said once per version */
+	SOURCE_EVENT_INFO,   /* a state changed: listed, connected again */
+	SOURCE_EVENT_WARN,   /* carried on: API away, token not readable */
+	SOURCE_EVENT_OBJECT, /* one object is bad; said once per version */
 };
 
 struct source_callbacks {
@@ -30,14 +30,14 @@ struct source_callbacks {
 
 /* The freshness of one watched kind; for status and metrics. */
 struct source_status {
-	const char *kind;      /* "services", "endpointslices", "nodes" */
-	bool listed;	       /* once, since the start */
-	bool watching;	       /* the stream is open now */
-	uint64_t heard_ms;     /* monotonic, of the last byte heard; 0: never */
-	uint64_t objects_n;    /* decoded, ever */
+	const char *kind;   /* "services", "endpointslices", "nodes" */
+	bool listed;	    /* once, since the start */
+	bool watching;	    /* the stream is open now */
+	uint64_t heard_ms;  /* monotonic, of the last byte heard; 0: never */
+	uint64_t objects_n; /* decoded, ever */
 	uint64_t bad_objects_n;
 	uint64_t relists_n;
-	uint64_t errors_n;     /* requests that failed */
+	uint64_t errors_n; /* requests that failed */
 	char resource_version[64];
 	char last_error[ERRBUF_BYTES]; /* "" if the last request succeeded */
 };

@@ -3,7 +3,7 @@
  * loop.h - one epoll loop per thread
  *
  * Layer: loop; knows no domain type.  All calls come from the loop's own
- * thread, except mailbox_post() and loop_wake().  One now_ms per turn.
+ * thread; others reach it through a mailbox.  One now_ms per turn.
  *
  * A callback may remove and close any descriptor, its own included: events
  * that the same batch still holds for a removed loop_fd are skipped.  Memory
@@ -36,6 +36,7 @@ struct loop_deferred {
 };
 
 int loop_new(struct loop **ret_loop); /* 0 or -errno */
+/* Runs what is still deferred, and what that defers, first. */
 void loop_free(struct loop *l);
 DEFINE_FREEP(struct loop, loop_free)
 
@@ -48,6 +49,7 @@ DEFINE_FREEP(struct loop, loop_free)
  * Return: 0; -errno of epoll_ctl(2) (@f stays unregistered)
  */
 int loop_add(struct loop *l, struct loop_fd *f, int fd, uint32_t events);
+/* Change the mask; the same mask again re-arms EPOLLET and EPOLLONESHOT. */
 int loop_modify(struct loop *l, struct loop_fd *f, uint32_t events);
 /* Before the descriptor is closed.  Nothing if it is not registered. */
 void loop_remove(struct loop *l, struct loop_fd *f);
@@ -56,7 +58,13 @@ uint64_t loop_now_ms(const struct loop *l);
 void loop_timer_arm(struct loop *l, struct timer *t, uint64_t at_ms);
 void loop_timer_stop(struct loop *l, struct timer *t);
 
-/* Run @d->fn once after the current batch (or turn). */
+/**
+ * loop_defer() - Run @d->fn once, after this turn's descriptors and timers
+ * @d:		Not deferred already; in the order of the calls
+ *
+ * Deferred from a deferred function: runs in the next turn, which does not
+ * wait.
+ */
 void loop_defer(struct loop *l, struct loop_deferred *d);
 
 /**
@@ -66,6 +74,7 @@ void loop_defer(struct loop *l, struct loop_deferred *d);
  * Return: 0; -errno of epoll_wait(2) other than EINTR
  */
 int loop_turn(struct loop *l, int max_wait_ms);
-/* Turn until loop_stop(). */
+/* Turn until loop_stop().  Return: 0; -errno of loop_turn() */
 int loop_run(struct loop *l);
+/* In the loop's thread: the present turn is the last one of loop_run(). */
 void loop_stop(struct loop *l);

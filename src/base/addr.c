@@ -144,6 +144,13 @@ const char *cidr_format(const struct cidr *c, char buf[CIDR_STRLEN])
 	return buf;
 }
 
+int cidr_compare(const struct cidr *a, const struct cidr *b)
+{
+	int r = addr_compare(&a->addr, &b->addr);
+
+	return r ? r : (int)a->prefix_n - (int)b->prefix_n;
+}
+
 bool cidr_contains(const struct cidr *c, const struct addr *a)
 {
 	if (c->addr.family != a->family)

@@ -83,6 +83,8 @@ static inline char addr_family_digit(uint8_t family)
  */
 int cidr_parse(const char *text, struct cidr *ret_cidr);
 const char *cidr_format(const struct cidr *c, char buf[CIDR_STRLEN]);
+/* Return: as memcmp(), by address, then by prefix. */
+int cidr_compare(const struct cidr *a, const struct cidr *b);
 bool cidr_contains(const struct cidr *c, const struct addr *a);
 
 /* Return: as memcmp(), by address, then by port. */

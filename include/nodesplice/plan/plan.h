@@ -101,8 +101,11 @@ struct service_plan {
 	enum plan_mode_reason mode_reason;
 	struct policy policy;
 	uint64_t changed_ms; /* newest last-change-trigger-time of its slices */
-	struct plan_port *ports;
+	struct plan_port *ports; /* by Service port, then family */
 	size_t ports_n;
+	char **problems; /* sentences for its operator: a bad annotation, a
+			    frontend that an older Service has */
+	size_t problems_n;
 };
 
 struct plan_change {
@@ -127,11 +130,6 @@ struct plan_context {
 	bool intercept;			/* the proxy runs on this node */
 	const char *service_proxy_name; /* NULL: unlabelled Services are ours */
 	struct policy policy;		/* node-wide defaults */
-	/* A sentence about one Service that its operator must know (bad
-	 * annotation, frontend taken by an older Service); may be NULL. */
-	void (*problem)(const char *service_key, const char *sentence,
-			void *data);
-	void *problem_data;
 };
 
 struct plan;

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "nodesplice/base/limits.h"
+
+#include "build.h"
+#include "mode.h"
+
+static const uint8_t families[] = {AF_INET, AF_INET6};
+
+static bool ours(const struct service *s, const struct plan_context *ctx)
+{
+	const char *a = s->proxy_name, *b = ctx->service_proxy_name;
+
+	if (s->headless || s->type == SERVICE_TYPE_EXTERNAL_NAME ||
+	    s->cluster_ips_n == 0)
+		return false;
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* The families of a Service are those of its cluster IPs. */
+static bool has_family(const struct service *s, uint8_t family)
+{
+	for (size_t i = 0; i < s->cluster_ips_n; i++) {
+		if (s->cluster_ips[i].family == family)
+			return true;
+	}
+	return false;
+}
+
+static int want(struct wanted_frontends *w, const struct service *s,
+		size_t port, enum plan_frontend_kind kind,
+		const struct addr *addr, uint16_t number)
+{
+	struct wanted_frontend f = {
+		.key = {.at = {.addr = *addr, .port = number},
+			.protocol = s->ports[port].protocol},
+		.kind = kind,
+		.port = port,
+	};
+
+	if (number == 0 || !has_family(s, addr->family))
+		return 0;
+	for (size_t i = 0; i < w->n; i++) {
+		if (memcmp(&w->items[i].key, &f.key, sizeof(f.key)) == 0)
+			return 0;
+	}
+	return ARRAY_APPEND(w->items, w->n, w->room, f);
+}
+
+static int want_port(struct wanted_frontends *w, const struct service *s,
+		     size_t port)
+{
+	const struct service_port *p = &s->ports[port];
+	int r = 0;
+
+	for (size_t i = 0; i < s->cluster_ips_n && r == 0; i++)
+		r = want(w, s, port, PLAN_CLUSTER_IP, &s->cluster_ips[i],
+			 p->port);
+	for (size_t i = 0; i < s->external_ips_n && r == 0; i++)
+		r = want(w, s, port, PLAN_EXTERNAL_IP, &s->external_ips[i],
+			 p->port);
+	if (s->type == SERVICE_TYPE_LOAD_BALANCER) {
+		for (size_t i = 0; i < s->ingress_n && r == 0; i++) {
+			if (!s->ingress[i].proxied_elsewhere)
+				r = want(w, s, port, PLAN_LOAD_BALANCER,
+					 &s->ingress[i].addr, p->port);
+		}
+	}
+	if (s->type == SERVICE_TYPE_CLUSTER_IP)
+		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(families) && r == 0; i++) {
+		const struct addr any = {.family = families[i]};
+
+		r = want(w, s, port, PLAN_NODE_PORT, &any, p->node_port);
+	}
+	return r;
+}
+
+int build_frontends(const struct service *s, const struct plan_context *ctx,
+		    struct wanted_frontends *ret_wanted)
+{
+	int r = 0;
+
+	if (!ours(s, ctx))
+		return 0;
+	for (size_t i = 0; i < s->ports_n && r == 0; i++)
+		r = want_port(ret_wanted, s, i);
+	return r;
+}
+
+static int add_problem(struct service_plan *sp, const char *sentence)
+{
+	size_t room = sp->problems_n;
+	char *copy = strdup(sentence);
+
+	if (!copy || ARRAY_APPEND(sp->problems, sp->problems_n, room, copy)) {
+		free(copy);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+struct problem_sink {
+	struct service_plan *sp;
+	int r;
+};
+
+static void on_policy_problem(const char *sentence, void *data)
+{
+	struct problem_sink *sink = data;
+
+	if (sink->r == 0)
+		sink->r = add_problem(sink->sp, sentence);
+}
+
+static int build_endpoints(struct plan_port *pp, const struct selection *sel)
+{
+	pp->endpoints = calloc(sel->candidates_n + 1, sizeof(*pp->endpoints));
+	if (!pp->endpoints)
+		return -ENOMEM;
+	for (size_t i = 0; i < sel->candidates_n; i++) {
+		const struct candidate *c = &sel->candidates[i];
+		struct plan_endpoint ep = {.at = c->at, .local = c->local};
+		bool used = false;
+
+		for (size_t k = 0; k < SELECT_SCOPE_MAX_; k++) {
+			ep.in[k] = c->reason[k] == SELECT_CHOSEN;
+			used |= ep.in[k];
+		}
+		if (used)
+			pp->endpoints[pp->endpoints_n++] = ep;
+	}
+	for (size_t k = 0; k < SELECT_SCOPE_MAX_; k++)
+		pp->in_scope_n[k] = sel->chosen_n[k];
+	return 0;
+}
+
+static int range_compare(const void *a, const void *b)
+{
+	return cidr_compare(a, b);
+}
+
+/* Prefixes are nested or disjoint: sorted, a nested one follows its parent.
+ * A /0 admits everybody, which is no filter at all. */
+static int build_source_ranges(struct plan_port *pp, const struct service *s)
+{
+	size_t kept = 0;
+
+	pp->source_ranges =
+		calloc(s->source_ranges_n + 1, sizeof(*pp->source_ranges));
+	if (!pp->source_ranges)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->source_ranges_n; i++) {
+		if (s->source_ranges[i].addr.family == pp->family)
+			pp->source_ranges[pp->source_ranges_n++] =
+				s->source_ranges[i];
+	}
+	qsort(pp->source_ranges, pp->source_ranges_n,
+	      sizeof(*pp->source_ranges), range_compare);
+	for (size_t i = 0; i < pp->source_ranges_n; i++) {
+		const struct cidr *c = &pp->source_ranges[i];
+
+		if (kept == 0 ||
+		    !cidr_contains(&pp->source_ranges[kept - 1], &c->addr))
+			pp->source_ranges[kept++] = *c;
+	}
+	if (kept && pp->source_ranges[0].prefix_n == 0)
+		kept = 0;
+	pp->source_ranges_n = kept;
+	return 0;
+}
+
+/* ClusterIP: behaviour under internalTrafficPolicy, the same in both views. */
+static struct plan_view internal_view(const struct service *s,
+				      const struct plan_context *ctx)
+{
+	struct plan_view v = {.verdict = PLAN_PICK, .masquerade = PLAN_KEEP};
+
+	v.scope = s->internal_policy == TRAFFIC_POLICY_LOCAL ?
+			  SELECT_SCOPE_LOCAL :
+			  SELECT_SCOPE_CLUSTER;
+	if (ctx->masquerade_all)
+		v.masquerade = PLAN_MASQUERADE;
+	else if (ctx->has_pod_detector)
+		v.masquerade = PLAN_UNLESS_POD;
+	return v;
+}
+
+/* Node port, load balancer and external IPs: under Local, pods of this node
+ * and the node itself are short-circuited to the Cluster set. */
+static struct plan_view external_view(const struct service *s,
+				      enum plan_side side)
+{
+	struct plan_view v = {.verdict = PLAN_PICK,
+			      .scope = SELECT_SCOPE_CLUSTER,
+			      .masquerade = PLAN_MASQUERADE};
+
+	if (s->external_policy == TRAFFIC_POLICY_CLUSTER)
+		return v;
+	if (side == PLAN_INSIDE) {
+		v.masquerade = PLAN_IF_NODE;
+	} else {
+		v.scope = SELECT_SCOPE_LOCAL;
+		v.masquerade = PLAN_KEEP;
+	}
+	return v;
+}
+
+static struct plan_view build_view(const struct service *s,
+				   const struct plan_context *ctx,
+				   const struct plan_port *pp, bool proxied,
+				   enum plan_frontend_kind kind,
+				   enum plan_side side)
+{
+	struct plan_view v = kind == PLAN_CLUSTER_IP ? internal_view(s, ctx) :
+						       external_view(s, side);
+
+	if (pp->in_scope_n[v.scope] > 0) {
+		v.proxied = proxied && pp->protocol == PROTOCOL_TCP;
+		return v;
+	}
+	/* Somebody has endpoints: an external load balancer must see a dead
+	 * node, not a refused Service. */
+	return (struct plan_view){
+		.verdict = pp->endpoints_n ? PLAN_DROP : PLAN_REJECT,
+	};
+}
+
+static void describe_loss(const struct wanted_frontend *w, const char *owner,
+			  char *buf, size_t buf_n)
+{
+	char at[SOCKAD_STRLEN];
+
+	snprintf(buf, buf_n, "%s %s/%s is taken by the older Service %s",
+		 plan_frontend_kind_name(w->kind),
+		 sockad_format(&w->key.at, at),
+		 protocol_name((enum protocol)w->key.protocol), owner);
+}
+
+static int frontend_compare(const void *a, const void *b)
+{
+	const struct plan_frontend *x = a, *y = b;
+
+	if (x->kind != y->kind)
+		return x->kind < y->kind ? -1 : 1;
+	return sockad_compare(&x->at, &y->at);
+}
+
+struct building {
+	const struct service *s;
+	const struct store *st;
+	const struct plan_context *ctx;
+	const struct wanted_frontends *wanted;
+	build_owner_fn owner;
+	void *owner_data;
+	struct service_plan *sp;
+};
+
+static void add_frontend(struct building *b, struct plan_port *pp,
+			 const struct wanted_frontend *w)
+{
+	struct plan_frontend *f = &pp->frontends[pp->frontends_n++];
+
+	*f = (struct plan_frontend){
+		.kind = w->kind,
+		.at = w->key.at,
+		.firewalled = w->kind == PLAN_LOAD_BALANCER &&
+			      pp->source_ranges_n > 0,
+	};
+	for (size_t side = 0; side < PLAN_SIDE_MAX_; side++)
+		f->view[side] = build_view(b->s, b->ctx, pp, b->sp->proxied,
+					   w->kind, (enum plan_side)side);
+}
+
+static int build_port_frontends(struct building *b, struct plan_port *pp,
+				size_t port)
+{
+	char sentence[ERRBUF_BYTES];
+
+	pp->frontends = calloc(b->wanted->n + 1, sizeof(*pp->frontends));
+	if (!pp->frontends)
+		return -ENOMEM;
+	for (size_t i = 0; i < b->wanted->n; i++) {
+		const struct wanted_frontend *w = &b->wanted->items[i];
+		const char *owner;
+
+		if (w->port != port || w->key.at.addr.family != pp->family)
+			continue;
+		owner = b->owner(&w->key, b->owner_data);
+		if (strcmp(owner, b->s->key) == 0) {
+			add_frontend(b, pp, w);
+			continue;
+		}
+		describe_loss(w, owner, sentence, sizeof(sentence));
+		if (add_problem(b->sp, sentence) < 0)
+			return -ENOMEM;
+	}
+	qsort(pp->frontends, pp->frontends_n, sizeof(*pp->frontends),
+	      frontend_compare);
+	return 0;
+}
+
+static int tell_left_out(struct service_plan *sp, const struct plan_port *pp,
+			 size_t left_out_n)
+{
+	char sentence[ERRBUF_BYTES];
+
+	if (left_out_n == 0)
+		return 0;
+	snprintf(sentence, sizeof(sentence),
+		 "%s: %zu endpoints above the limit of %d are left out",
+		 pp->name, left_out_n, LIMIT_ENDPOINTS_PER_PORT);
+	return add_problem(sp, sentence);
+}
+
+static int build_port(struct building *b, struct plan_port *pp, size_t port,
+		      uint8_t family)
+{
+	const struct service_port *p = &b->s->ports[port];
+	struct selection sel;
+	int r;
+
+	pp->protocol = p->protocol;
+	pp->family = family;
+	pp->port = p->port;
+	if (asprintf(&pp->name, *p->name ? "%s:%s" : "%s", b->s->key, p->name) <
+	    0) {
+		pp->name = NULL;
+		return -ENOMEM;
+	}
+	r = select_endpoints(b->st, b->s, p, family, b->ctx->node_name,
+			     b->ctx->zone, &sel);
+	if (r < 0)
+		return r;
+	r = build_endpoints(pp, &sel);
+	if (r == 0)
+		r = tell_left_out(b->sp, pp, sel.left_out_n);
+	selection_free(&sel);
+	if (r == 0)
+		r = build_source_ranges(pp, b->s);
+	return r ? r : build_port_frontends(b, pp, port);
+}
+
+static int build_ports(struct building *b)
+{
+	size_t most = b->s->ports_n * ARRAY_SIZE(families);
+
+	b->sp->ports = calloc(most + 1, sizeof(*b->sp->ports));
+	if (!b->sp->ports)
+		return -ENOMEM;
+	for (size_t i = 0; i < b->s->ports_n; i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(families); k++) {
+			int r;
+
+			if (!has_family(b->s, families[k]))
+				continue;
+			r = build_port(b, &b->sp->ports[b->sp->ports_n++], i,
+				       families[k]);
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static void newest_change(const struct endpoint_slice *s, void *data)
+{
+	uint64_t *newest = data;
+
+	if (s->changed_ms > *newest)
+		*newest = s->changed_ms;
+}
+
+int build_service_plan(const struct service *s, const struct store *st,
+		       const struct plan_context *ctx,
+		       const struct wanted_frontends *wanted,
+		       build_owner_fn owner, void *owner_data,
+		       struct service_plan **ret_plan)
+{
+	cleanup_(service_plan_freep) struct service_plan *sp =
+		calloc(1, sizeof(*sp));
+	struct problem_sink sink = {.sp = sp};
+	struct building b = {s, st, ctx, wanted, owner, owner_data, sp};
+	int r;
+
+	if (!sp || !(sp->key = strdup(s->key)))
+		return -ENOMEM;
+	policy_of_service(&ctx->policy, s, &sp->policy, on_policy_problem,
+			  &sink);
+	sp->proxied = mode_decide(&sp->policy, ctx, &sp->mode_reason);
+	store_each_slice(st, s->key, newest_change, &sp->changed_ms);
+	r = sink.r ? sink.r : build_ports(&b);
+	if (r == 0 && s->affinity == SESSION_AFFINITY_CLIENT_IP)
+		r = add_problem(sp, "sessionAffinity: ClientIP is not served "
+				    "yet, connections are spread");
+	if (r < 0)
+		return r;
+	*ret_plan = TAKE_PTR(sp);
+	return 0;
+}

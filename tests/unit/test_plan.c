@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "check.h"
+
+#include "model.h"
+
+#include "nodesplice/plan/plan.h"
+#include "nodesplice/plan/text.h"
+
+static struct store *st;
+static struct plan *p;
+static struct plan_context ctx;
+static struct plan_changes changes;
+
+static int setup(void **state)
+{
+	(void)state;
+	ctx = (struct plan_context){.node_name = "node-1",
+				    .has_pod_detector = true,
+				    .intercept = true};
+	policy_init(&ctx.policy);
+	return store_new(&st) || plan_new(&p);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	plan_changes_free(&changes);
+	plan_free(p);
+	store_free(st);
+	return 0;
+}
+
+/* Update; return the keys that changed, "+a -b ~c ". */
+static const char *update(void)
+{
+	static char keys[512];
+
+	plan_changes_free(&changes);
+	assert_int_equal(plan_update(p, st, &ctx, &changes), 0);
+	keys[0] = '\0';
+	for (size_t i = 0; i < changes.n; i++) {
+		const struct plan_change *c = &changes.items[i];
+
+		strcat(keys, !c->before ? "+" : c->after ? "~" : "-");
+		strcat(keys, c->key + strlen("default/"));
+		strcat(keys, " ");
+	}
+	return keys;
+}
+
+static void with_endpoints(const char *service, const char *node)
+{
+	struct endpoint_slice *s = a_slice(service, service, AF_INET);
+
+	with_endpoint(s, "10.244.1.1", node);
+	store_put_slice(st, s);
+}
+
+static const struct plan_frontend *frontend(const char *service,
+					    enum plan_frontend_kind kind)
+{
+	const struct service_plan *sp = plan_service(p, service);
+
+	assert_non_null(sp);
+	for (size_t i = 0; i < sp->ports_n; i++) {
+		for (size_t k = 0; k < sp->ports[i].frontends_n; k++) {
+			if (sp->ports[i].frontends[k].kind == kind)
+				return &sp->ports[i].frontends[k];
+		}
+	}
+	fail_msg("%s has no such frontend", service);
+	return NULL;
+}
+
+static void assert_view(const struct plan_view *v, enum plan_verdict verdict,
+			enum select_scope scope, enum plan_masquerade masq)
+{
+	assert_int_equal(v->verdict, verdict);
+	if (verdict != PLAN_PICK) {
+		assert_false(v->proxied);
+		return;
+	}
+	assert_int_equal(v->scope, scope);
+	assert_int_equal(v->masquerade, masq);
+}
+
+static void a_change_is_told_once_and_an_equal_plan_not_at_all(void **state)
+{
+	(void)state;
+	store_put_service(st, a_service("web", "10.96.0.1"));
+	assert_string_equal(update(), "+web ");
+	assert_string_equal(update(), "");
+	store_mark_all_dirty(st);
+	assert_string_equal(update(), "");
+	with_endpoints("web", "node-1");
+	assert_string_equal(update(), "~web ");
+	assert_int_equal(plan_frontends_n(p), 1);
+	assert_int_equal(plan_endpoints_n(p), 1);
+	store_delete_service(st, "default/web");
+	assert_string_equal(update(), "-web ");
+	assert_int_equal(plan_services_n(p), 0);
+	assert_int_equal(plan_frontends_n(p), 0);
+	assert_int_equal(plan_endpoints_n(p), 0);
+}
+
+static void without_endpoints_it_rejects_and_elsewhere_it_drops(void **state)
+{
+	struct service *s = a_service("web", "10.96.0.1");
+	const struct plan_frontend *f;
+
+	(void)state;
+	s->internal_policy = TRAFFIC_POLICY_LOCAL;
+	store_put_service(st, s);
+	update();
+	f = frontend("default/web", PLAN_CLUSTER_IP);
+	assert_view(&f->view[PLAN_INSIDE], PLAN_REJECT, 0, 0);
+	with_endpoints("web", "node-2");
+	update();
+	f = frontend("default/web", PLAN_CLUSTER_IP);
+	assert_view(&f->view[PLAN_INSIDE], PLAN_DROP, 0, 0);
+	with_endpoints("web", "node-1");
+	update();
+	f = frontend("default/web", PLAN_CLUSTER_IP);
+	assert_view(&f->view[PLAN_INSIDE], PLAN_PICK, SELECT_SCOPE_LOCAL,
+		    PLAN_UNLESS_POD);
+	assert_true(f->view[PLAN_INSIDE].proxied);
+}
+
+static struct service *a_load_balancer(const char *name)
+{
+	struct service *s = a_service(name, "10.96.0.1");
+
+	s->type = SERVICE_TYPE_LOAD_BALANCER;
+	s->ports[0].node_port = 30080;
+	s->ingress = calloc(1, sizeof(*s->ingress));
+	s->ingress_n = 1;
+	s->ingress[0].addr = an_addr("203.0.113.5");
+	return s;
+}
+
+static void external_kinds_follow_the_external_policy(void **state)
+{
+	struct service *s = a_load_balancer("web");
+	const struct plan_frontend *f;
+
+	(void)state;
+	store_put_service(st, s);
+	with_endpoints("web", "node-1");
+	update();
+	f = frontend("default/web", PLAN_LOAD_BALANCER);
+	assert_view(&f->view[PLAN_OUTSIDE], PLAN_PICK, SELECT_SCOPE_CLUSTER,
+		    PLAN_MASQUERADE);
+	assert_view(&f->view[PLAN_INSIDE], PLAN_PICK, SELECT_SCOPE_CLUSTER,
+		    PLAN_MASQUERADE);
+
+	s = a_load_balancer("web");
+	s->external_policy = TRAFFIC_POLICY_LOCAL;
+	store_put_service(st, s);
+	update();
+	f = frontend("default/web", PLAN_NODE_PORT);
+	assert_view(&f->view[PLAN_OUTSIDE], PLAN_PICK, SELECT_SCOPE_LOCAL,
+		    PLAN_KEEP);
+	assert_view(&f->view[PLAN_INSIDE], PLAN_PICK, SELECT_SCOPE_CLUSTER,
+		    PLAN_IF_NODE);
+	with_endpoints("web", "node-2");
+	update();
+	f = frontend("default/web", PLAN_LOAD_BALANCER);
+	assert_view(&f->view[PLAN_OUTSIDE], PLAN_DROP, 0, 0);
+	assert_view(&f->view[PLAN_INSIDE], PLAN_PICK, SELECT_SCOPE_CLUSTER,
+		    PLAN_IF_NODE);
+}
+
+static void an_ingress_that_is_proxied_elsewhere_is_no_frontend(void **state)
+{
+	struct service *s = a_load_balancer("web");
+	const struct sockad at = a_sockad("203.0.113.5:80");
+
+	(void)state;
+	s->ingress[0].proxied_elsewhere = true;
+	store_put_service(st, s);
+	update();
+	assert_null(plan_owner(p, PROTOCOL_TCP, &at));
+}
+
+static void
+of_two_claimants_the_older_has_it_and_the_other_is_told(void **state)
+{
+	const struct sockad at = a_sockad("198.51.100.7:80");
+	struct service *young = a_service("young", "10.96.0.1");
+	struct service *old = a_service("zz-old", "10.96.0.2");
+	const struct service_plan *sp;
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct service *s = i ? old : young;
+
+		s->external_ips = calloc(1, sizeof(*s->external_ips));
+		s->external_ips_n = 1;
+		s->external_ips[0] = at.addr;
+	}
+	old->created_s = 500;
+	store_put_service(st, young);
+	assert_string_equal(update(), "+young ");
+	assert_ptr_equal(plan_owner(p, PROTOCOL_TCP, &at),
+			 plan_service(p, "default/young"));
+	store_put_service(st, old);
+	assert_string_equal(update(), "~young +zz-old ");
+	assert_ptr_equal(plan_owner(p, PROTOCOL_TCP, &at),
+			 plan_service(p, "default/zz-old"));
+	sp = plan_service(p, "default/young");
+	assert_int_equal(sp->problems_n, 1);
+	assert_string_equal(sp->problems[0],
+			    "ExternalIP 198.51.100.7:80/tcp is taken by the "
+			    "older Service default/zz-old");
+	assert_int_equal(sp->ports[0].frontends_n, 1);
+	store_delete_service(st, "default/zz-old");
+	assert_string_equal(update(), "~young -zz-old ");
+	assert_int_equal(plan_service(p, "default/young")->problems_n, 0);
+	assert_non_null(plan_owner(p, PROTOCOL_TCP, &at));
+}
+
+static void the_order_of_arrival_makes_no_difference(void **state)
+{
+	struct text one = {0}, two = {0};
+	struct plan *q;
+
+	(void)state;
+	store_put_service(st, a_load_balancer("a"));
+	update();
+	store_put_service(st, a_load_balancer("b"));
+	with_endpoints("a", "node-1");
+	update();
+	plan_text(p, &one);
+	store_mark_all_dirty(st);
+	assert_int_equal(plan_new(&q), 0);
+	plan_changes_free(&changes);
+	assert_int_equal(plan_update(q, st, &ctx, &changes), 0);
+	plan_text(q, &two);
+	assert_string_equal(one.data, two.data);
+	plan_free(q);
+	text_free(&one);
+	text_free(&two);
+}
+
+static void what_is_not_ours_is_left_alone(void **state)
+{
+	struct service *s = a_service("other", "10.96.0.1");
+
+	(void)state;
+	s->proxy_name = strdup("cilium");
+	store_put_service(st, s);
+	s = a_service("headless", "10.96.0.2");
+	s->headless = true;
+	store_put_service(st, s);
+	s = a_service("elsewhere", "10.96.0.3");
+	s->type = SERVICE_TYPE_EXTERNAL_NAME;
+	store_put_service(st, s);
+	assert_string_equal(update(), "");
+	ctx.service_proxy_name = "cilium";
+	store_mark_all_dirty(st);
+	assert_string_equal(update(), "+other ");
+}
+
+static void udp_and_kernel_mode_are_not_proxied(void **state)
+{
+	struct service *s = a_service("web", "10.96.0.1");
+	struct endpoint_slice *sl = a_slice("web", "web", AF_INET);
+	const struct service_plan *sp;
+
+	(void)state;
+	s->ports[s->ports_n++] =
+		(struct service_port){strdup("dns"), PROTOCOL_UDP, 53, 0};
+	sl->ports[sl->ports_n++] =
+		(struct slice_port){strdup("dns"), PROTOCOL_UDP, 5353};
+	with_endpoint(sl, "10.244.1.1", "node-1");
+	store_put_service(st, s);
+	store_put_slice(st, sl);
+	update();
+	sp = plan_service(p, "default/web");
+	assert_true(sp->ports[0].frontends[0].view[PLAN_INSIDE].proxied);
+	assert_false(sp->ports[1].frontends[0].view[PLAN_INSIDE].proxied);
+	s = a_service("web", "10.96.0.1");
+	with_annotation(s, "mode", "kernel");
+	store_put_service(st, s);
+	assert_string_equal(update(), "~web ");
+	sp = plan_service(p, "default/web");
+	assert_false(sp->ports[0].frontends[0].view[PLAN_INSIDE].proxied);
+	assert_int_equal(sp->mode_reason, PLAN_MODE_BY_ANNOTATION);
+}
+
+static void
+source_ranges_are_disjoint_and_a_zero_prefix_is_no_filter(void **state)
+{
+	static const char *const ranges[] = {"10.1.2.0/24", "10.1.0.0/16",
+					     "192.0.2.1/32", "fd00::/8"};
+	struct service *s = a_load_balancer("web");
+	const struct service_plan *sp;
+
+	(void)state;
+	s->source_ranges = calloc(5, sizeof(*s->source_ranges));
+	for (size_t i = 0; i < ARRAY_SIZE(ranges); i++)
+		cidr_parse(ranges[i], &s->source_ranges[s->source_ranges_n++]);
+	store_put_service(st, s);
+	update();
+	sp = plan_service(p, "default/web");
+	assert_int_equal(sp->ports[0].source_ranges_n, 2);
+	assert_true(frontend("default/web", PLAN_LOAD_BALANCER)->firewalled);
+	assert_false(frontend("default/web", PLAN_NODE_PORT)->firewalled);
+	assert_false(frontend("default/web", PLAN_CLUSTER_IP)->firewalled);
+
+	s = a_load_balancer("web");
+	s->source_ranges = calloc(1, sizeof(*s->source_ranges));
+	cidr_parse("0.0.0.0/0", &s->source_ranges[s->source_ranges_n++]);
+	store_put_service(st, s);
+	update();
+	assert_false(frontend("default/web", PLAN_LOAD_BALANCER)->firewalled);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(a_change_is_told_once_and_an_equal_plan_not_at_all),
+		T(without_endpoints_it_rejects_and_elsewhere_it_drops),
+		T(external_kinds_follow_the_external_policy),
+		T(an_ingress_that_is_proxied_elsewhere_is_no_frontend),
+		T(of_two_claimants_the_older_has_it_and_the_other_is_told),
+		T(the_order_of_arrival_makes_no_difference),
+		T(what_is_not_ours_is_left_alone),
+		T(udp_and_kernel_mode_are_not_proxied),
+		T(source_ranges_are_disjoint_and_a_zero_prefix_is_no_filter),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -319,6 +319,31 @@ void store_abort_relist(struct store *st, enum store_kind kind)
 	st->kind[kind].relisting = false;
 }
 
+void store_keep(struct store *st, enum store_kind kind, const char *key)
+{
+	struct service_entry *entry;
+	struct slice_entry *se;
+
+	switch (kind) {
+	case STORE_SERVICES:
+		entry = find(st, key);
+		if (entry)
+			entry->generation = st->kind[kind].generation;
+		return;
+	case STORE_SLICES:
+		HASH_FIND_STR(st->slices, key, se);
+		if (se)
+			se->generation = st->kind[kind].generation;
+		return;
+	case STORE_NODE:
+		if (st->node && strcmp(st->node->name, key) == 0)
+			st->node_generation = st->kind[kind].generation;
+		return;
+	case STORE_KIND_MAX_:
+		return;
+	}
+}
+
 bool store_synced(const struct store *st)
 {
 	for (size_t i = 0; i < STORE_KIND_MAX_; i++) {

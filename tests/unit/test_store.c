@@ -119,6 +119,26 @@ static void a_relist_deletes_what_it_did_not_name_only_at_its_end(void **state)
 	assert_string_equal(take(st), "default/a ");
 }
 
+static void what_a_list_names_without_being_readable_stays(void **state)
+{
+	cleanup_(store_freep) struct store *st = NULL;
+
+	(void)state;
+	assert_int_equal(store_new(&st), 0);
+	store_put_service(st, a_service("a", "10.96.0.1"));
+	store_put_slice(st, a_slice("a-1", "a", AF_INET));
+	store_begin_relist(st, STORE_SERVICES);
+	store_keep(st, STORE_SERVICES, "default/a");
+	store_keep(st, STORE_SERVICES, "default/unknown");
+	store_end_relist(st, STORE_SERVICES);
+	store_begin_relist(st, STORE_SLICES);
+	store_keep(st, STORE_SLICES, "default/a-1");
+	store_end_relist(st, STORE_SLICES);
+	assert_non_null(store_service(st, "default/a"));
+	assert_int_equal(slices_of(st, "default/a"), 1);
+	assert_null(store_service(st, "default/unknown"));
+}
+
 static void it_is_synced_when_each_kind_was_listed(void **state)
 {
 	cleanup_(store_freep) struct store *st = NULL;
@@ -152,6 +172,8 @@ int main(void)
 		cmocka_unit_test(a_slice_that_changes_its_service_dirties_both),
 		cmocka_unit_test(
 			a_relist_deletes_what_it_did_not_name_only_at_its_end),
+		cmocka_unit_test(
+			what_a_list_names_without_being_readable_stays),
 		cmocka_unit_test(it_is_synced_when_each_kind_was_listed),
 	};
 

@@ -44,6 +44,8 @@ void store_delete_node(struct store *st, const char *name);
 void store_begin_relist(struct store *st, enum store_kind kind);
 void store_end_relist(struct store *st, enum store_kind kind);
 void store_abort_relist(struct store *st, enum store_kind kind);
+/* The list names an object that can't be read: what is known of it stays. */
+void store_keep(struct store *st, enum store_kind kind, const char *key);
 
 /* Whether Services, EndpointSlices and the Node were each listed once. */
 bool store_synced(const struct store *st);

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * px_eptable.h - what all workers share about endpoints
+ *
+ * Layer: proxy, private.  A struct px_group is one Service port in one address
+ * family, a struct px_endpoint one of its endpoints.  Both are counted
+ * references and outlive configurations: the control thread's px_eptable keeps
+ * them while a plan names them, configurations keep what they point to.
+ *
+ * The control thread alone adds and removes; workers change atomics only, and
+ * take no lock.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "nodesplice/base/addr.h"
+#include "nodesplice/plan/plan.h"
+#include "nodesplice/proxy/stats.h"
+#include "outlier.h"
+
+struct px_endpoint {
+	struct sockad at;
+	struct px_group *group; /* owned reference */
+	_Atomic uint32_t refs;
+	_Atomic uint32_t open;	    /* connections, connecting ones included */
+	_Atomic uint64_t outlier;   /* outlier_pack() */
+	_Atomic uint64_t connected; /* ever */
+	_Atomic uint64_t failed;    /* ever */
+	_Atomic uint32_t last_verdict; /* enum outlier_verdict, of failures */
+};
+
+/* Counters of a Service port that px_conn.c writes itself. */
+struct px_group_counters {
+	_Atomic uint64_t retries, exhausted, bytes_in, bytes_out;
+};
+
+struct px_group {
+	struct px_group_counters count;
+	_Atomic uint32_t refs;
+	/* Endpoints (high half) and how many of them are ejected or on
+	 * probation (low half): one word, so that the cap is exact. */
+	_Atomic uint64_t census;
+	_Atomic uint64_t open, connected, failed;
+	_Atomic uint64_t ejections, ejections_capped;
+	/* The control thread's. */
+	char *name; /* plan_port.name; owned */
+	uint8_t family;
+	struct px_endpoint **endpoints; /* sorted by at; owned references */
+	size_t endpoints_n;
+};
+
+struct px_eptable;
+
+int px_eptable_new(struct px_eptable **ret_table); /* 0 or -ENOMEM */
+void px_eptable_free(struct px_eptable *t);
+DEFINE_FREEP(struct px_eptable, px_eptable_free)
+
+/**
+ * px_eptable_set() - Make a group's endpoints those of a plan's port
+ * @port:	Read during the call only
+ * @ret_group:	A reference, the caller's
+ *
+ * Endpoints that stay keep all of their state.  Those that left are no longer
+ * ejected nor counted, whatever happens to their connections.
+ * Return: 0; -ENOMEM (the group is as it was)
+ */
+int px_eptable_set(struct px_eptable *t, const struct plan_port *port,
+		   struct px_group **ret_group);
+/* The plan names this port no more; nothing if it never did. */
+void px_eptable_drop(struct px_eptable *t, const char *name, uint8_t family);
+/* Return: NULL: none; borrowed from the table */
+struct px_group *px_eptable_find(const struct px_eptable *t, const char *name,
+				 uint8_t family);
+typedef void (*px_group_fn)(const struct px_group *g, void *data);
+void px_eptable_each(const struct px_eptable *t, px_group_fn fn, void *data);
+
+struct px_group *px_group_ref(struct px_group *g);
+void px_group_unref(struct px_group *g); /* any thread */
+DEFINE_FREEP(struct px_group, px_group_unref)
+void px_endpoint_unref(struct px_endpoint *ep); /* any thread */
+
+/**
+ * px_group_endpoint() - One endpoint of a group, by its address
+ * @ret_endpoint: A reference, the caller's
+ *
+ * In the control thread.
+ * Return: 0; -ENOENT
+ */
+int px_group_endpoint(const struct px_group *g, const struct sockad *at,
+		      struct px_endpoint **ret_endpoint);
+
+/* In any thread: a reading that need not be of one moment. */
+void px_group_read(const struct px_group *g,
+		   struct px_service_stats *ret_stats);
+void px_endpoint_read(const struct px_endpoint *ep, const struct policy *p,
+		      uint64_t now_ms, struct px_endpoint_stats *ret_stats);
+
+/* Whether a new connection may go there, see outlier_enter(). */
+bool px_endpoint_enter(struct px_endpoint *ep, const struct policy *p,
+		       uint64_t now_ms, enum outlier_role *ret_role);
+bool px_endpoint_is_out(const struct px_endpoint *ep);
+uint32_t px_endpoint_open(const struct px_endpoint *ep);
+
+/**
+ * px_endpoint_report() - What became of the attempt that px_pick() chose
+ * @role:	As px_pick() said
+ *
+ * Exactly once for each choice.  Of several workers whose failures reach the
+ * threshold together one gets OUTLIER_EJECT.  After OUTLIER_CONNECTED the
+ * connection counts as open until px_endpoint_closed(), else no longer.
+ */
+enum outlier_verdict px_endpoint_report(struct px_endpoint *ep,
+					const struct policy *p,
+					enum outlier_role role,
+					enum outlier_outcome outcome,
+					uint64_t now_ms);
+void px_endpoint_closed(struct px_endpoint *ep);

@@ -26,8 +26,13 @@
 /* What a client can grow. */
 #define LIMIT_CONNECTIONS	 1000000 /* upper end of --max-connections */
 #define LIMIT_HTTP_CONNECTIONS	 64
+#define LIMIT_HTTP_PER_ADDRESS	 16 /* of these, from one client address */
 #define LIMIT_CONTROL_CLIENTS	 16
 #define LIMIT_CONTROL_LINE_BYTES 4096
+
+/* What is shown of the above. */
+#define LIMIT_METRIC_SERIES 10000 /* nodesplice_service_*; then summed */
+#define LIMIT_PROBLEMS	    32	  /* latest sentences in status */
 
 /* Netlink. */
 #define LIMIT_ELEMENT_COMMENT 127 /* nft refuses longer comments */

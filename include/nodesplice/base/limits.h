@@ -12,6 +12,8 @@
 #define LIMIT_SLICES		  400000
 #define LIMIT_PORTS_PER_SERVICE	  1024
 #define LIMIT_ADDRS_PER_SERVICE	  64	/* of each kind */
+#define LIMIT_ANNOTATIONS_PER_SERVICE 64 /* of ours */
+#define LIMIT_HINTS_PER_ENDPOINT  8	 /* the API server's own limit */
 #define LIMIT_ENDPOINTS_PER_SLICE 1000	/* the API server's own limit */
 #define LIMIT_ENDPOINTS_PER_PORT  16384 /* merged; further ones are left out */
 #define LIMIT_OBJECT_BYTES	  (3u << 20) /* etcd refuses above 1.5 MiB */

@@ -23,16 +23,24 @@ enum k8s_kind {
 
 /* apiVersion and kind of an object; K8S_OTHER for what we don't use. */
 enum k8s_kind k8s_kind_of(struct json object);
+/* What the items of a ServiceList etc. are, which don't say it themselves;
+ * K8S_OTHER for kind List, whose items do. */
+enum k8s_kind k8s_item_kind_of(struct json list);
 
 /**
  * k8s_decode_service() - One v1 Service
+ * @ret_service: Unchanged on error
+ *
+ * Fields that the type gives no meaning (externalTrafficPolicy of what is not
+ * reachable from outside) get their default.
  *
  * Return: 0; -EINVAL with a text that names object, field, value and what is
- * allowed; -ENOMEM
+ * allowed; -E2BIG likewise, for a list longer than its limit; -ENOMEM
  */
 int k8s_decode_service(struct json object, struct service **ret_service,
 		       struct errbuf *e);
-/* One discovery.k8s.io/v1 EndpointSlice. */
+/* One discovery.k8s.io/v1 EndpointSlice.  -ENOENT: no Service's slice (it has
+ * no label kubernetes.io/service-name); to be skipped silently. */
 int k8s_decode_slice(struct json object, struct endpoint_slice **ret_slice,
 		     struct errbuf *e);
 /* One v1 Node. */
@@ -41,7 +49,7 @@ int k8s_decode_node(struct json object, struct node **ret_node,
 
 /* What list/watch needs of any object or list; pointers are owned. */
 struct k8s_meta {
-	char *key;		/* "namespace/name", or "name" without one */
+	char *key;		/* "namespace/name", or "name" without one; unchecked */
 	char *resource_version; /* "" if absent */
 	char *continue_token;	/* lists; "" if absent */
 };

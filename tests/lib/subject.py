@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The program under test behind one face: nodesplice or kube-proxy.
+
+apply() and remove() return when the change is in force.  That is seen through
+a Service of the harness itself: its port is changed after each change, and
+once the new port answers, everything older is programmed too (sources keep the
+order of changes, and programs sync in that order).
+"""
+import json
+import os
+
+import yaml
+
+from . import client, daemon, kube, objects, poll, proc
+
+BARRIER_PORT = 7
+
+
+class Subject:
+    """Common part: what was applied, and the barrier."""
+
+    name = ""
+    modes = ("proxy", "kernel")
+
+    def __init__(self, w):
+        self.world = w
+        self._applied = {}
+        self._barrier_n = 1000
+        self._barrier_ips = {f: w.cluster_ip(f) for f in (4, 6)}
+        self._barrier_backend = w.serve(w.remote, BARRIER_PORT,
+                                        name="barrier")
+
+    def apply(self, *objs):
+        for obj in objs:
+            self._applied[objects.key(obj)] = obj
+            self._put(obj)
+        self.barrier()
+
+    def remove(self, *objs):
+        for obj in objs:
+            if self._applied.pop(objects.key(obj), None) is not None:
+                self._delete(obj)
+        self.barrier()
+
+    def remove_all(self):
+        self.remove(*self._applied.values())
+
+    def barrier(self):
+        """Return when everything applied so far is in force."""
+        self._barrier_n += 1
+        for family, ip in self._barrier_ips.items():
+            # A new port name makes both the Service and the slice change.
+            name = f"b{self._barrier_n}"
+            svc = objects.service(f"barrier{family}", family, ip,
+                                  [(name, self._barrier_n, "TCP")])
+            self._put(objects.slice_of(svc, [self.world.remote],
+                                       [(name, BARRIER_PORT, "TCP")]))
+            self._put(svc)
+        for ip in self._barrier_ips.values():
+            self._await_answer(ip)
+
+    def _await_answer(self, ip):
+        def probe():
+            self.check_alive()
+            return client.ask(self.world.node, ip,
+                              self._barrier_n, timeout_s=1)
+        poll.until(probe, f"barrier {ip}:{self._barrier_n}", 60)
+
+    def check_alive(self):
+        raise NotImplementedError
+
+    def _put(self, obj):
+        raise NotImplementedError
+
+    def _delete(self, obj):
+        raise NotImplementedError
+
+
+class Manifests:
+    """A folder of manifests; files appear by rename, as editors do it."""
+
+    def __init__(self, folder):
+        self.dir = folder
+        os.makedirs(folder, exist_ok=True)
+
+    def path(self, obj):
+        return f"{self.dir}/{objects.key(obj)}.yaml"
+
+    def put(self, obj):
+        self.write(os.path.basename(self.path(obj)),
+                   yaml.safe_dump(obj, sort_keys=False))
+
+    def write(self, name, text):
+        part = f"{self.dir}/.{name}.part"
+        with open(part, "w", encoding="utf-8") as f:
+            f.write(text)
+        os.rename(part, f"{self.dir}/{name}")
+
+    def delete(self, obj):
+        os.unlink(self.path(obj))
+
+
+class NodespliceFiles(Subject):
+    """nodesplice with --manifests."""
+
+    name = "nodesplice"
+
+    def __init__(self, w, folder, *options):
+        super().__init__(w)
+        self.manifests = Manifests(f"{folder}/manifests")
+        self.options = options
+        self.dir = folder
+        self.daemon = None
+        self.start()
+
+    def start(self, *options, **kwargs):
+        self.daemon = daemon.Daemon(
+            self.world, self.dir, ("--manifests", self.manifests.dir),
+            *self.options, *options, **kwargs)
+
+    def carries(self, connection):
+        return self.daemon.carries(connection)
+
+    def check_alive(self):
+        self.daemon.process.check_alive()
+
+    def _put(self, obj):
+        self.manifests.put(obj)
+
+    def _delete(self, obj):
+        self.manifests.delete(obj)
+
+    def close(self):
+        self.daemon.close()
+        daemon.command("cleanup", ns=self.world.node.ns)
+
+
+class ApiSubject(Subject):
+    """Objects go to the API server."""
+
+    def __init__(self, w, cluster):
+        super().__init__(w)
+        self.cluster = cluster
+
+    def _put(self, obj):
+        self.cluster.api.put(obj)
+
+    def _delete(self, obj):
+        self.cluster.api.delete(obj)
+
+
+class NodespliceApi(ApiSubject):
+    """nodesplice with --kubeconfig."""
+
+    name = "nodesplice"
+
+    def __init__(self, w, cluster, folder, *options, user=None):
+        super().__init__(w, cluster)
+        self.dir = folder
+        os.makedirs(folder, exist_ok=True)
+        self.token_file = f"{folder}/token"
+        self.renew_token()
+        self.kubeconfig = cluster.kubeconfig(
+            os.path.basename(folder), user or {"tokenFile": self.token_file})
+        self.options = options
+        self.daemon = None
+        self.start()
+
+    def start(self, **kwargs):
+        self.daemon = daemon.Daemon(
+            self.world, self.dir, ("--kubeconfig", self.kubeconfig),
+            *self.options, **kwargs)
+
+    def renew_token(self):
+        with open(self.token_file + ".new", "w", encoding="ascii") as f:
+            f.write(self.cluster.account_token())
+        os.rename(self.token_file + ".new", self.token_file)
+
+    def carries(self, connection):
+        return self.daemon.carries(connection)
+
+    def check_alive(self):
+        self.daemon.process.check_alive()
+
+    def close(self):
+        self.remove_all()
+        self.daemon.close()
+        daemon.command("cleanup", ns=self.world.node.ns)
+
+
+class KubeProxy(ApiSubject):
+    """kube-proxy in nftables mode: the oracle."""
+
+    name = "kube-proxy"
+    modes = ("kernel",)
+
+    def __init__(self, w, cluster, folder):
+        super().__init__(w, cluster)
+        os.makedirs(folder, exist_ok=True)
+        config = f"{folder}/kube-proxy.json"
+        kubeconfig = cluster.kubeconfig("kube-proxy",
+                                        {"token": "proxy-token"})
+        with open(config, "w", encoding="utf-8") as f:
+            json.dump(self._config(kubeconfig), f)
+        self.process = proc.Process(
+            w.node.ns, [f"{cluster.bin}/kube-proxy", "--config", config],
+            f"{folder}/kube-proxy.log")
+
+    def _config(self, kubeconfig):
+        return {
+            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+            "kind": "KubeProxyConfiguration",
+            "mode": "nftables",
+            "hostnameOverride": self.world.node.node_name,
+            "clientConnection": {"kubeconfig": kubeconfig},
+            "detectLocalMode": "NodeCIDR",
+            "nftables": {"minSyncPeriod": "50ms"},
+            # These sysctls belong to the machine's own namespace.
+            "conntrack": {"maxPerCore": 0, "min": 0,
+                          "tcpEstablishedTimeout": "0s",
+                          "tcpCloseWaitTimeout": "0s"},
+        }
+
+    def carries(self, connection):
+        return False
+
+    def check_alive(self):
+        self.process.check_alive()
+
+    def close(self):
+        self.remove_all()
+        self.process.kill()
+        self.world.node.ns.nft("delete table ip kube-proxy\n"
+                               "delete table ip6 kube-proxy\n")

@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 
 #include "nodesplice/base/addr.h"
+#include "nodesplice/base/table.h"
 #include "nodesplice/plan/plan.h"
 #include "nodesplice/proxy/stats.h"
 #include "outlier.h"
@@ -42,12 +43,14 @@ struct px_group {
 	 * probation (low half): one word, so that the cap is exact. */
 	_Atomic uint64_t census;
 	_Atomic uint64_t open, connected, failed;
-	_Atomic uint64_t ejections, ejections_capped;
+	_Atomic uint64_t ejections;
+	_Atomic uint64_t ejections_capped; /* CAPPED and LAST */
 	/* The control thread's. */
 	char *name; /* plan_port.name; owned */
 	uint8_t family;
 	struct px_endpoint **endpoints; /* sorted by at; owned references */
 	size_t endpoints_n;
+	UT_hash_handle hh;
 };
 
 struct px_eptable;
@@ -115,4 +118,6 @@ enum outlier_verdict px_endpoint_report(struct px_endpoint *ep,
 					enum outlier_role role,
 					enum outlier_outcome outcome,
 					uint64_t now_ms);
+/* One connection more, by px_pick(); one less. */
+void px_endpoint_opened(struct px_endpoint *ep);
 void px_endpoint_closed(struct px_endpoint *ep);

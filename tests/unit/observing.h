@@ -26,6 +26,7 @@ struct px {
 struct observing {
 	struct observed o;
 	struct store *store;
+	struct plan *plan;
 	struct px px;
 	struct plan_context context;
 	struct source_status sources[2];
@@ -100,7 +101,7 @@ static inline struct observing *observing_new(void)
 {
 	struct observing *ob = calloc(1, sizeof(*ob));
 
-	if (!ob || store_new(&ob->store) < 0)
+	if (!ob || store_new(&ob->store) < 0 || plan_new(&ob->plan) < 0)
 		abort();
 	observed_init(&ob->o);
 	ob->o.node_name = "node-a";
@@ -108,6 +109,8 @@ static inline struct observing *observing_new(void)
 	ob->o.started_ms = NOW_MS - 60000;
 	ob->o.started_realtime_ms = REALTIME_MS - 60000;
 	ob->o.store = ob->store;
+	ob->o.plan = ob->plan;
+	policy_init(&ob->context.policy);
 	ob->context.node_name = "node-a";
 	ob->o.context = &ob->context;
 	ob->sources[0].kind = "services";
@@ -119,6 +122,7 @@ static inline struct observing *observing_new(void)
 
 static inline void observing_free(struct observing *ob)
 {
+	plan_free(ob->plan);
 	store_free(ob->store);
 	free(ob);
 }

@@ -27,6 +27,8 @@
 
 /* What a client can grow. */
 #define LIMIT_CONNECTIONS	 1000000 /* upper end of --max-connections */
+#define LIMIT_CHUNKS_PER_WORKER	  1024 /* 64 KiB each, held for slow readers */
+#define LIMIT_PIPES		  256  /* of all workers; pipe-user-pages-soft */
 #define LIMIT_HTTP_CONNECTIONS	 64
 #define LIMIT_HTTP_PER_ADDRESS	 16 /* of these, from one client address */
 #define LIMIT_CONTROL_CLIENTS	 16

@@ -37,7 +37,8 @@
 	X(bytes_out, "bytes from endpoints to clients")                        \
 	X(spliced_bytes, "bytes moved by splice")                              \
 	X(copied_bytes, "bytes moved by copy")                                 \
-	X(pipe_failed, "pipes not to be had; copied instead")
+	X(pipe_failed, "pipes not to be had; copied instead")                  \
+	X(peeked, "reads without a spare buffer; peeked at instead")
 
 struct px_stats {
 #define X(name, help) uint64_t name;

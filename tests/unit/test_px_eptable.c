@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "check.h"
 
+#include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 
 #include "px_rig.h"
 
@@ -250,7 +252,185 @@ static void groups_are_found_by_name_and_family(void **state)
 }
 
 /*
- * Threads.  Each is a worker with a clock of its own that runs fast, so that
+ * A duel: in each round two workers report at the same time, and the
+ * referee looks at what came of it.
+ */
+#define DUEL_ROUNDS_N 50000
+#define DUEL_MS	      300 /* of a machine too busy for that many rounds */
+
+struct duel {
+	struct rig rig;
+	size_t target[2];		 /* endpoint that each one reports on */
+	enum outlier_outcome outcome[2]; /* what each one reports */
+	enum outlier_verdict verdict[2]; /* written before done */
+	_Atomic unsigned int round;	 /* UINT_MAX: go home */
+	_Atomic unsigned int done;
+};
+
+struct duellist {
+	pthread_t thread;
+	struct duel *duel;
+	size_t side;
+};
+
+/* An attempt whose connection, if any, is over at once. */
+static enum outlier_verdict settle(struct rig *r, size_t i,
+				   enum outlier_outcome outcome)
+{
+	enum outlier_verdict v =
+		rig_attempt(r, i, OUTLIER_ORDINARY, outcome, RIG_START_MS);
+
+	if (outcome == OUTLIER_CONNECTED)
+		px_endpoint_closed(r->endpoints[i]);
+	return v;
+}
+
+static void *fight(void *data)
+{
+	const struct duellist *me = data;
+	struct duel *d = me->duel;
+	unsigned int round, last = 0;
+
+	while ((round = atomic_load(&d->round)) != UINT_MAX) {
+		if (round == last) {
+			sched_yield();
+			continue;
+		}
+		last = round;
+		d->verdict[me->side] = settle(&d->rig, d->target[me->side],
+					      d->outcome[me->side]);
+		atomic_fetch_add(&d->done, 1);
+	}
+	return NULL;
+}
+
+/* Fight, then call @judge, which makes the next round possible. */
+static void duel_run(struct duel *d, void (*judge)(struct duel *d))
+{
+	struct duellist side[2] = {{.duel = d}, {.duel = d, .side = 1}};
+	uint64_t end_ms = clock_now_ms() + DUEL_MS;
+
+	for (size_t i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&side[i].thread, NULL, fight,
+						&side[i]),
+				 0);
+	for (unsigned int round = 1;
+	     round <= DUEL_ROUNDS_N && clock_now_ms() < end_ms; round++) {
+		atomic_store(&d->done, 0);
+		atomic_store(&d->round, round);
+		while (atomic_load(&d->done) < 2)
+			sched_yield();
+		judge(d);
+	}
+	atomic_store(&d->round, UINT_MAX);
+	for (size_t i = 0; i < 2; i++)
+		pthread_join(side[i].thread, NULL);
+}
+
+static void bring_back(struct rig *r, size_t i)
+{
+	assert_int_equal(rig_attempt(r, i, OUTLIER_LAST_RESORT,
+				     OUTLIER_CONNECTED, RIG_START_MS),
+			 OUTLIER_RETURN);
+	px_endpoint_closed(r->endpoints[i]);
+}
+
+static void judge_one_ejection(struct duel *d)
+{
+	assert_int_equal((d->verdict[0] == OUTLIER_EJECT) +
+				 (d->verdict[1] == OUTLIER_EJECT),
+			 1);
+	assert_int_equal(rig_read_group(&d->rig).ejected_n, 1);
+	bring_back(&d->rig, 0);
+	assert_int_equal(rig_read_group(&d->rig).ejected_n, 0);
+}
+
+static void of_two_workers_exactly_one_ejects(void **state)
+{
+	struct duel d = {
+		.target = {0, 0},
+		.outcome = {OUTLIER_FAILED, OUTLIER_FAILED},
+	};
+
+	(void)state;
+	rig_open(&d.rig, 6);
+	duel_run(&d, judge_one_ejection);
+	rig_close(&d.rig);
+}
+
+static void judge_the_count(struct duel *d)
+{
+	assert_int_equal(
+		rig_read(&d->rig, 0, RIG_START_MS).consecutive_failures, 2);
+	settle(&d->rig, 0, OUTLIER_CONNECTED);
+}
+
+static void of_two_failures_at_once_both_count(void **state)
+{
+	struct duel d = {
+		.target = {0, 0},
+		.outcome = {OUTLIER_FAILED, OUTLIER_FAILED},
+	};
+
+	(void)state;
+	rig_open(&d.rig, 6);
+	d.rig.policy.value[POLICY_OUTLIER_CONSECUTIVE_FAILURES] = 3;
+	duel_run(&d, judge_the_count);
+	rig_close(&d.rig);
+}
+
+static void judge_the_seats(struct duel *d)
+{
+	bool out = px_endpoint_is_out(d->rig.endpoints[0]);
+
+	assert_int_equal(rig_read_group(&d->rig).ejected_n, out);
+	if (out)
+		bring_back(&d->rig, 0);
+	settle(&d->rig, 0, OUTLIER_CONNECTED);
+	assert_int_equal(settle(&d->rig, 0, OUTLIER_FAILED), OUTLIER_BELOW);
+}
+
+static void a_success_that_comes_between_costs_no_room(void **state)
+{
+	struct duel d = {
+		.target = {0, 0},
+		.outcome = {OUTLIER_FAILED, OUTLIER_CONNECTED},
+	};
+
+	(void)state;
+	rig_open(&d.rig, 6);
+	d.rig.policy.value[POLICY_OUTLIER_CONSECUTIVE_FAILURES] = 2;
+	settle(&d.rig, 0, OUTLIER_FAILED);
+	duel_run(&d, judge_the_seats);
+	rig_close(&d.rig);
+}
+
+static void judge_the_cap(struct duel *d)
+{
+	size_t winner = d->verdict[1] == OUTLIER_EJECT;
+
+	assert_int_equal(d->verdict[winner], OUTLIER_EJECT);
+	assert_int_equal(d->verdict[1 - winner], OUTLIER_CAPPED);
+	assert_int_equal(rig_read_group(&d->rig).ejected_n, 1);
+	bring_back(&d->rig, winner);
+	settle(&d->rig, 1 - winner, OUTLIER_CONNECTED);
+}
+
+static void two_workers_do_not_both_take_the_last_room(void **state)
+{
+	struct duel d = {
+		.target = {0, 1},
+		.outcome = {OUTLIER_FAILED, OUTLIER_FAILED},
+	};
+
+	(void)state;
+	rig_open(&d.rig, 3);
+	duel_run(&d, judge_the_cap);
+	rig_close(&d.rig);
+}
+
+/*
+ * A crowd: each is a worker with a clock of its own that runs fast, so that
  * ejections, probes and returns come all the time.
  */
 #define THREADS_N 4
@@ -409,6 +589,10 @@ int main(void)
 		cmocka_unit_test(endpoints_that_stay_keep_their_state),
 		cmocka_unit_test(an_endpoint_that_left_frees_its_place),
 		cmocka_unit_test(groups_are_found_by_name_and_family),
+		cmocka_unit_test(of_two_workers_exactly_one_ejects),
+		cmocka_unit_test(of_two_failures_at_once_both_count),
+		cmocka_unit_test(a_success_that_comes_between_costs_no_room),
+		cmocka_unit_test(two_workers_do_not_both_take_the_last_room),
 		cmocka_unit_test(racing_workers_keep_the_cap_and_every_count),
 		cmocka_unit_test(
 			endpoints_may_come_and_go_under_racing_workers),

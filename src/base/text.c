@@ -14,7 +14,7 @@ void text_free(struct text *t)
 	*t = (struct text){0};
 }
 
-static void text_add_n(struct text *t, const char *s, size_t n)
+void text_add_n(struct text *t, const char *s, size_t n)
 {
 	if (t->failed)
 		return;

@@ -19,6 +19,7 @@ struct text {
 
 void text_free(struct text *t); /* leaves an empty text */
 void text_add(struct text *t, const char *s);
+void text_add_n(struct text *t, const char *s, size_t n);
 void text_addf(struct text *t, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 /* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */

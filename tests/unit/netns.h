@@ -47,9 +47,16 @@ static inline char *netns_run(const char *command)
 	return out;
 }
 
-/* Equal texts, or a failure that shows both. */
+/* Equal texts, or a failure that shows from where on they differ. */
 static inline void assert_text_equal(const char *got, const char *want)
 {
+	size_t same = 0;
+
+	for (size_t i = 0; got[i] && got[i] == want[i]; i++) {
+		if (got[i] == '\n')
+			same = i + 1;
+	}
 	if (strcmp(got, want) != 0)
-		fail_msg("got:\n%s\nwant:\n%s", got, want);
+		fail_msg("got:\n%.400s\nwant:\n%.400s", got + same,
+			 want + same);
 }

@@ -58,3 +58,17 @@ const char *human_bytes(uint64_t bytes, char buf[HUMAN_BYTES_STRLEN])
 	snprintf(buf, HUMAN_BYTES_STRLEN, "%.1f %s", value, units[unit]);
 	return buf;
 }
+
+void human_defuse(char *s, bool keep_newlines)
+{
+	for (unsigned char *p = (unsigned char *)s; *p; p++) {
+		bool c1 = p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
+
+		if (*p == '\n' && keep_newlines)
+			continue;
+		if (*p < 0x20 || *p == 0x7f)
+			*p = '?';
+		else if (c1) /* U+0080..U+009F in UTF-8 */
+			p[0] = p[1] = '?';
+	}
+}

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define HUMAN_TIME_STRLEN     32
@@ -18,6 +19,10 @@ const char *human_time(uint64_t realtime_ms, char buf[HUMAN_TIME_STRLEN]);
 const char *human_duration(uint64_t ms, char buf[HUMAN_DURATION_STRLEN]);
 /* "512 B", "3.4 KiB"; Return: @buf */
 const char *human_bytes(uint64_t bytes, char buf[HUMAN_BYTES_STRLEN]);
+
+/* Replace control characters by '?', so that what others wrote (annotations,
+ * errors of the API server) plays no tricks on a terminal. */
+void human_defuse(char *s, bool keep_newlines);
 
 /* @now_ms - @then_ms, 0 if @then_ms is later (read on another thread). */
 static inline uint64_t human_age_ms(uint64_t now_ms, uint64_t then_ms)

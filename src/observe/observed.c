@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "human.h"
 #include "nodesplice/base/mem.h"
 #include "nodesplice/observe/observed.h"
 
@@ -96,37 +97,37 @@ void observed_gate(struct observed *o, bool open, const char *why_closed,
 }
 
 /* The slot of this sentence, else a new one, else the one said longest ago. */
-static struct observed_problem *
-problem_slot(struct observed *o, const char *subject, const char *sentence)
+static struct observed_problem *problem_slot(struct observed *o,
+					     const struct observed_problem *of)
 {
 	struct observed_problem *oldest = &o->problems[0];
 
 	for (size_t i = 0; i < o->problems_n; i++) {
 		struct observed_problem *p = &o->problems[i];
 
-		if (strncmp(p->subject, subject, sizeof(p->subject) - 1) == 0 &&
-		    strncmp(p->sentence, sentence, sizeof(p->sentence) - 1) ==
-			    0)
+		if (strcmp(p->subject, of->subject) == 0 &&
+		    strcmp(p->sentence, of->sentence) == 0)
 			return p;
 		if (p->last_realtime_ms < oldest->last_realtime_ms)
 			oldest = p;
 	}
 	if (o->problems_n < LIMIT_PROBLEMS)
 		oldest = &o->problems[o->problems_n++];
-	*oldest = (struct observed_problem){0};
+	*oldest = *of;
 	return oldest;
 }
 
 void observed_problem(struct observed *o, const char *subject,
 		      const char *sentence, uint64_t realtime_ms)
 {
-	struct observed_problem *p = problem_slot(o, subject, sentence);
+	struct observed_problem fresh = {.first_realtime_ms = realtime_ms};
+	struct observed_problem *p;
 
-	if (p->times_n == 0) {
-		snprintf(p->subject, sizeof(p->subject), "%s", subject);
-		snprintf(p->sentence, sizeof(p->sentence), "%s", sentence);
-		p->first_realtime_ms = realtime_ms;
-	}
+	snprintf(fresh.subject, sizeof(fresh.subject), "%s", subject);
+	snprintf(fresh.sentence, sizeof(fresh.sentence), "%s", sentence);
+	human_defuse(fresh.subject, false);
+	human_defuse(fresh.sentence, false);
+	p = problem_slot(o, &fresh);
 	p->last_realtime_ms = realtime_ms;
 	p->times_n++;
 	o->problems_total_n++;

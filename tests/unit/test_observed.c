@@ -74,6 +74,16 @@ static void an_overlong_problem_is_cut_and_still_found_again(void **state)
 	assert_int_equal(strlen(o->problems[0].sentence), ERRBUF_BYTES - 1);
 }
 
+static void a_problem_plays_no_tricks_on_a_terminal(void **state)
+{
+	struct observed *o = &((struct observing *)*state)->o;
+
+	observed_problem(o, "default/web", "a\033[2J\nb\302\233c\303\244", 1);
+	observed_problem(o, "default/web", "a\033[2J\nb\302\233c\303\244", 2);
+	assert_int_equal(o->problems_n, 1);
+	assert_string_equal(o->problems[0].sentence, "a?[2J?b??c\303\244");
+}
+
 static void above_the_limit_the_oldest_problem_is_forgotten(void **state)
 {
 	struct observed *o = &((struct observing *)*state)->o;
@@ -146,6 +156,7 @@ int main(void)
 		CLAIM(a_histogram_keeps_its_room),
 		CLAIM(a_repeated_problem_is_kept_once_and_counted),
 		CLAIM(an_overlong_problem_is_cut_and_still_found_again),
+		CLAIM(a_problem_plays_no_tricks_on_a_terminal),
 		CLAIM(above_the_limit_the_oldest_problem_is_forgotten),
 		CLAIM(a_gate_counts_its_closings_once_each),
 		CLAIM(what_changed_before_our_start_is_no_programming_time),

@@ -144,6 +144,18 @@ class _Connection:
         reset(self.sock)
         self.backend.open.discard(self)
 
+    @property
+    def ended(self):
+        """Whether the client has ended its output."""
+        return self._eof_in
+
+    def say(self, data):
+        """Send data now, whatever was commanded."""
+        def send():
+            self._out.append(data)
+            self._pump()
+        engine().call(send)
+
     def on_event(self, _events):
         if not self._eof_in:
             self._read()

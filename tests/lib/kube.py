@@ -277,6 +277,7 @@ class Cluster:
 
     def stop_apiserver(self):
         self.apiserver.kill()
+        self.api.close()
 
     def restart_apiserver(self):
         self.stop_apiserver()
@@ -289,16 +290,18 @@ class Cluster:
         revision = status[0]["Status"]["header"]["revision"]
         self.etcdctl("compact", str(revision))
 
-    def cut_off(self, host, cut=True):
-        """Drop every packet between a host and the API server."""
-        if cut:
+    def refuse(self, host, refuse=True):
+        """Refuse a host's connections to the API server."""
+        if refuse:
             self.machine.ns.nft(
-                "table inet cut {\n chain input {\n"
+                "table inet refuse {\n chain input {\n"
                 "  type filter hook input priority 0\n"
-                f"  ip saddr {host.addr4} drop\n"
-                f"  ip6 saddr {host.addr6} drop\n }}\n}}\n")
+                f"  ip saddr {host.addr4} meta l4proto tcp "
+                "reject with tcp reset\n"
+                f"  ip6 saddr {host.addr6} meta l4proto tcp "
+                "reject with tcp reset\n }\n}\n")
         else:
-            self.machine.ns.nft("delete table inet cut\n")
+            self.machine.ns.nft("delete table inet refuse\n")
 
     def _grant_reader(self):
         """The service account of the daemon with the rights it asks for."""

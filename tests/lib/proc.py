@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Programs under test: started in a namespace, with their log kept."""
+import contextlib
+import ctypes
 import os
 import re
 import signal
@@ -12,6 +14,16 @@ from . import poll
 _FATAL = re.compile(r"ERROR: (Address|Leak|Thread)Sanitizer|runtime error:|"
                     r"WARNING: ThreadSanitizer|Assertion .* failed|"
                     r"^panic:|^fatal error:", re.MULTILINE)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_PTRACE_DETACH, _PTRACE_SEIZE, _PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+_WALL = 0x40000000
+
+
+def _ptrace(request, tid):
+    if _libc.ptrace(request, tid, None, None) < 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, os.strerror(errno), "ptrace")
 
 
 class Process:
@@ -90,6 +102,27 @@ class Process:
         with open(f"/proc/{self.pid}/stat", encoding="ascii") as f:
             fields = f.read().rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
+
+    def threads(self):
+        """(tid, name) of each thread."""
+        found = []
+        for tid in os.listdir(f"/proc/{self.pid}/task"):
+            with open(f"/proc/{self.pid}/task/{tid}/comm",
+                      encoding="utf-8") as f:
+                found.append((int(tid), f.read().strip()))
+        return found
+
+    @contextlib.contextmanager
+    def frozen_thread(self, tid):
+        """One thread stands still, the others run: ptrace(2), as signals
+        stop whole processes."""
+        _ptrace(_PTRACE_SEIZE, tid)
+        _ptrace(_PTRACE_INTERRUPT, tid)
+        os.waitpid(tid, _WALL)
+        try:
+            yield
+        finally:
+            _ptrace(_PTRACE_DETACH, tid)
 
     def tcp_peers(self):
         """The remote (address, port) of each connected TCP socket it has."""

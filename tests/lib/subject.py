@@ -105,13 +105,14 @@ class NodespliceFiles(Subject):
 
     name = "nodesplice"
 
-    def __init__(self, w, folder, *options):
+    def __init__(self, w, folder, *options, start=True):
         super().__init__(w)
         self.manifests = Manifests(f"{folder}/manifests")
         self.options = options
         self.dir = folder
         self.daemon = None
-        self.start()
+        if start:
+            self.start()
 
     def start(self, *options, **kwargs):
         self.daemon = daemon.Daemon(
@@ -154,17 +155,19 @@ class NodespliceApi(ApiSubject):
 
     name = "nodesplice"
 
-    def __init__(self, w, cluster, folder, *options, user=None):
+    def __init__(self, w, cluster, folder, *options, kubeconfig=None,
+                 wait_ready=True):
+        """kubeconfig: a file; else one with the service account's token."""
         super().__init__(w, cluster)
         self.dir = folder
         os.makedirs(folder, exist_ok=True)
         self.token_file = f"{folder}/token"
         self.renew_token()
-        self.kubeconfig = cluster.kubeconfig(
-            os.path.basename(folder), user or {"tokenFile": self.token_file})
+        self.kubeconfig = kubeconfig or cluster.kubeconfig(
+            os.path.basename(folder), {"tokenFile": self.token_file})
         self.options = options
         self.daemon = None
-        self.start()
+        self.start(wait_ready=wait_ready)
 
     def start(self, **kwargs):
         self.daemon = daemon.Daemon(

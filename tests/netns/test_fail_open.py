@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whatever happens to the daemon, new connections are answered."""
+import json
+import signal
+
+import pytest
+
+from lib import client, daemon, nfnetlink, poll, subject as subjects, web
+
+PORT = 8280
+
+
+@pytest.fixture
+def own(world, session_dir, request):
+    """A daemon of this test alone, killed in it."""
+    s = subjects.NodespliceFiles(
+        world, f"{session_dir}/{request.node.name.replace('/', '-')[:60]}")
+    yield s
+    s.close()
+
+
+@pytest.fixture(scope="module")
+def hosts(world):
+    found = [world.pod("up-routed", "routed"), world.pod("up-bridge", "bridge"),
+             world.pod("up-remote", "remote"), world.node]
+    for host in found:
+        world.serve(host, PORT, name=host.name)
+    return found
+
+
+def clients(world):
+    return [world.pod("low-routed"), world.pod("low-bridge", "bridge"),
+            world.node]
+
+
+def by_kernel(subject, world, small):
+    """Everybody is answered now, at the first try, and not by the daemon."""
+    for host in clients(world):
+        for _ in range(8):
+            with client.Connection(host, *small.at) as c:
+                peer = c.greeting()["peer"]
+                assert not subject.carries(c)
+            if host is not world.node:
+                assert peer == host.addr(small.family)
+
+
+def policy_rules(world):
+    """ip rules beyond those that every namespace has."""
+    found = []
+    for family in ("-4", "-6"):
+        out = world.node.ns.run("ip", "-j", family, "rule", "show").stdout
+        found += [(family, r["priority"], r["table"])
+                  for r in json.loads(out)
+                  if r["table"] not in ("local", "main", "default")]
+    return found
+
+
+def test_after_sigkill_the_next_connection_goes_by_the_kernel(
+        world, own, hosts, family):
+    small = web.Small(world, family, hosts, PORT,
+                      annotations={"mode": "proxy"})
+    own.apply(*small.objects)
+    for host in clients(world):
+        web.connect_carried(own, host, small.at).close()
+    own.daemon.process.kill()
+    own.carries = lambda c: False
+    by_kernel(own, world, small)
+
+
+def test_the_leftovers_of_a_kill_are_replaced_at_the_next_start(
+        world, own, hosts, family):
+    gone = web.Small(world, family, hosts, PORT, name="gone",
+                     annotations={"mode": "proxy"})
+    stays = web.Small(world, family, hosts, PORT, name="stays",
+                      annotations={"mode": "proxy"})
+    own.apply(*gone.objects, *stays.objects)
+    rules = policy_rules(world)
+    assert rules
+    own.daemon.process.kill()
+    assert policy_rules(world) == rules
+    for obj in gone.objects:
+        own.manifests.delete(obj)
+    own.start()
+    own.barrier()
+    assert policy_rules(world) == rules
+    listing = world.node.ns.run("nft", "list", "ruleset").stdout
+    assert gone.key not in listing and stays.key in listing
+    assert gone.at[0] not in listing
+    web.connect_carried(own, world.node, stays.at).close()
+    assert client.outcome(world.node, *gone.at, timeout_s=1) != "answered"
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_cleanup_leaves_nothing(world, own, hosts, killed):
+    for family in (4, 6):
+        own.apply(*web.Small(world, family, hosts, PORT).objects)
+    if killed:
+        own.daemon.process.kill()
+    else:
+        own.daemon.stop()
+    assert "nodesplice" in world.node.ns.run("nft", "list", "tables").stdout
+    daemon.command("cleanup", ns=world.node.ns)
+    assert world.node.ns.run("nft", "list", "ruleset").stdout == ""
+    assert policy_rules(world) == []
+    for family in ("-4", "-6"):
+        routes = world.node.ns.run("ip", family, "route", "show", "table",
+                                   "all").stdout
+        assert "local default" not in routes
+    # Nothing there any more is no error.
+    daemon.command("cleanup", ns=world.node.ns)
+
+
+def test_at_sigterm_the_floor_stays_and_serves(world, own, hosts, family):
+    small = web.Small(world, family, hosts, PORT,
+                      annotations={"mode": "proxy"})
+    own.apply(*small.objects)
+    web.connect_carried(own, world.node, small.at).close()
+    own.daemon.stop()
+    own.carries = lambda c: False
+    tables = world.node.ns.run("nft", "list", "tables").stdout
+    assert "table inet nodesplice\n" in tables
+    assert "intercept" not in tables
+    by_kernel(own, world, small)
+
+
+def test_a_stopped_daemon_loses_its_traffic_and_gets_it_back(
+        world, own, hosts, family):
+    small = web.Small(world, family, hosts, PORT,
+                      annotations={"mode": "proxy"})
+    own.apply(*small.objects)
+    host = world.pod("low-routed")
+    web.connect_carried(own, host, small.at).close()
+    own.daemon.process.signal(signal.SIGSTOP)
+    # The handshake alone succeeds with a stopped daemon: ask for data.
+    poll.until(lambda: client.ask(host, *small.at, timeout_s=0.5),
+               "an answer while the daemon is stopped")
+    for h in clients(world):
+        assert client.ask(h, *small.at)
+    own.daemon.process.signal(signal.SIGCONT)
+    web.connect_carried(own, host, small.at).close()
+
+
+def test_one_stuck_worker_closes_the_gate(world, own, hosts, family):
+    small = web.Small(world, family, hosts, PORT,
+                      annotations={"mode": "proxy"})
+    own.apply(*small.objects)
+    host = world.pod("low-routed")
+    web.connect_carried(own, host, small.at).close()
+    tid = next(t for t, name in own.daemon.process.threads()
+               if name.startswith("px-"))
+    with own.daemon.process.frozen_thread(tid):
+        poll.until(lambda: own.daemon.metric("nodesplice_gate_open") == 0,
+                   "the gate closed")
+        web.connect_carried(own, host, small.at, carried=False).close()
+        by_kernel(own, world, small)
+    web.connect_carried(own, host, small.at).close()
+
+
+def test_an_idle_daemon_commits_nothing_and_keeps_its_gate_open(
+        world, own, hosts, family):
+    small = web.Small(world, family, hosts, PORT,
+                      annotations={"mode": "proxy"})
+    own.apply(*small.objects)
+    web.connect_carried(own, world.node, small.at).close()
+
+    def refreshes():
+        return own.daemon.metric("nodesplice_gate_refreshes_total")
+
+    before = nfnetlink.generation(world.node.ns)
+    enough = refreshes() + 8
+    poll.until(lambda: refreshes() >= enough, "eight more heartbeats")
+    assert nfnetlink.generation(world.node.ns) == before
+    with client.Connection(world.node, *small.at) as c:
+        c.greeting()
+        assert own.carries(c)
+
+
+def test_a_long_listing_ends_beside_the_daemon(world, own, hosts):
+    """A transaction a second would make nft start again for ever."""
+    many = [web.Small(world, 4, hosts, PORT) for _ in range(200)]
+    for small in many:
+        for obj in small.objects:
+            own.manifests.put(obj)
+    own.barrier()
+    for _ in range(3):
+        listing = world.node.ns.run("nft", "list", "ruleset", timeout=60)
+        assert all(small.key in listing.stdout for small in many)
+
+
+def test_other_tables_and_rules_are_never_touched(world, own, hosts):
+    foreign = ("table inet other {\n\tchain c {\n\t\ttype filter hook "
+               "forward priority 7; policy accept;\n\t\tcounter accept\n"
+               "\t}\n\tset s { type ipv4_addr; elements = { 192.0.2.1 } }\n}\n"
+               "table ip nodesplice { chain c { } }\n")
+    world.node.ns.nft(foreign)
+    world.node.ns.ip("rule add fwmark 0x77 table 77",
+                     "route add blackhole 192.0.2.0/24 table 77")
+
+    def picture():
+        nft = world.node.ns.run
+        return (nft("nft", "--stateless", "list", "table", "inet", "other")
+                .stdout,
+                nft("nft", "list", "table", "ip", "nodesplice").stdout,
+                nft("ip", "rule", "show", "table", "77").stdout,
+                nft("ip", "route", "show", "table", "77").stdout)
+    before = picture()
+    try:
+        own.apply(*web.Small(world, 4, hosts, PORT).objects)
+        own.daemon.process.kill()
+        own.start()
+        own.barrier()
+        assert picture() == before
+        own.daemon.stop()
+        daemon.command("cleanup", ns=world.node.ns)
+        assert picture() == before
+    finally:
+        world.node.ns.nft("delete table inet other\n"
+                          "delete table ip nodesplice\n")
+        world.node.ns.ip("rule del fwmark 0x77 table 77",
+                         "route flush table 77")
+
+
+def test_drift_is_repaired_at_the_next_start(world, own, hosts, family):
+    small = web.Small(world, family, hosts, PORT,
+                      annotations={"mode": "kernel"})
+    own.apply(*small.objects)
+    own.daemon.process.kill()
+    world.node.ns.nft("flush table inet nodesplice\n")
+    own.start()
+    own.barrier()
+    assert client.ask(world.node, *small.at)
+
+
+def test_behind_a_firewall_that_drops_input_the_kernel_serves(
+        world, own, hosts, family):
+    small = web.Small(world, family, hosts, PORT,
+                      annotations={"mode": "proxy"})
+    own.apply(*small.objects)
+    host = world.pod("low-routed")
+    web.connect_carried(own, host, small.at).close()
+    world.node.ns.nft(
+        "table inet firewall {\n chain input {\n"
+        "  type filter hook input priority 0; policy drop\n"
+        "  iif lo accept\n  ct state established,related accept\n"
+        "  meta l4proto ipv6-icmp accept\n  tcp dport 22 accept\n }\n}\n")
+    try:
+        # Nobody is told of a dropped SYN: several clients in a row until
+        # the daemon has seen that nothing arrives.
+        poll.until(lambda: client.ask(host, *small.at, timeout_s=0.5),
+                   "an answer behind the firewall")
+        for _ in range(5):
+            with client.Connection(host, *small.at) as c:
+                c.greeting()
+                assert not own.carries(c)
+        assert own.daemon.metric("nodesplice_gate_open") == 0
+    finally:
+        world.node.ns.nft("delete table inet firewall\n")
+    poll.until(lambda: web.connect_carried(own, host, small.at),
+               "the proxy again", 120).close()

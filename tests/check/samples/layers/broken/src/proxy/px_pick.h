@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * px_pick.h - a sample
+ */
+#pragma once
+
+#include "nodesplice/plan/plan.h"

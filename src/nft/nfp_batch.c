@@ -43,6 +43,7 @@
 #define PROTO_DESC_TH	  11
 #define PROTO_DESC_IP	  12
 #define PROTO_DESC_IP6	  13
+#define PROTO_DESC_ETHER  17
 
 static const struct field_type {
 	uint32_t type; /* data type */
@@ -68,6 +69,8 @@ static const struct field_type {
 				PROTO_DESC_TH, 2},
 	[NFP_FIELD_NFPROTO] = {2, 1, BYTEORDER_HOST, EXPR_META,
 			       NFT_META_NFPROTO, 0},
+	[NFP_FIELD_ETHER_SADDR] = {9, 6, BYTEORDER_NETWORK, EXPR_PAYLOAD,
+				   PROTO_DESC_ETHER, 2},
 	[NFP_FIELD_SLOT] = {4, 4, BYTEORDER_HOST, EXPR_NUMGEN, NFT_NG_RANDOM,
 			    0},
 	[NFP_FIELD_VERDICT] = {TYPE_VERDICT, 16, BYTEORDER_NONE, EXPR_VERDICT,
@@ -298,6 +301,21 @@ void nfp_batch_del_set(struct nfp_batch *b, uint8_t family, const char *table,
 	      name);
 }
 
+void nfp_batch_new_counter(struct nfp_batch *b, uint8_t family,
+			   const char *table, const char *name)
+{
+	struct nlmsghdr *nlh =
+		nfp_batch_begin(b, NFT_MSG_NEWOBJ, NLM_F_CREATE, family);
+
+	if (!nlh)
+		return;
+	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, table);
+	mnl_attr_put_strz(nlh, NFTA_OBJ_NAME, name);
+	mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
+	mnl_attr_nest_end(nlh, mnl_attr_nest_start(nlh, NFTA_OBJ_DATA));
+	nfp_batch_end(b, nlh);
+}
+
 static unsigned int fields_n(const enum nfp_field fields[NFP_FIELDS_MAX])
 {
 	unsigned int n = 0;
@@ -496,6 +514,8 @@ static const struct {
 			     NFTA_RULE_TABLE, false},
 	[NFT_MSG_NEWSET] = {"new set", NFTA_SET_NAME, NFTA_SET_TABLE, false},
 	[NFT_MSG_DELSET] = {"delete set", NFTA_SET_NAME, NFTA_SET_TABLE, false},
+	[NFT_MSG_NEWOBJ] = {"new counter", NFTA_OBJ_NAME, NFTA_OBJ_TABLE,
+			    false},
 	[NFT_MSG_NEWSETELEM] = {"new elements of set", NFTA_SET_ELEM_LIST_SET,
 				NFTA_SET_ELEM_LIST_TABLE, false},
 	[NFT_MSG_DELSETELEM] = {"delete elements of set",

@@ -80,6 +80,10 @@ void nfp_batch_del_chain(struct nfp_batch *b, uint8_t family, const char *table,
 void nfp_batch_flush_chain(struct nfp_batch *b, uint8_t family,
 			   const char *table, const char *name);
 
+/* A counter of the table, for several rules; kept if it is there already. */
+void nfp_batch_new_counter(struct nfp_batch *b, uint8_t family,
+			   const char *table, const char *name);
+
 /* One part of a set's key or of a map's value. */
 enum nfp_field {
 	NFP_FIELD_NONE,
@@ -91,6 +95,7 @@ enum nfp_field {
 	NFP_FIELD_TH_SPORT,
 	NFP_FIELD_TH_DPORT,
 	NFP_FIELD_NFPROTO,
+	NFP_FIELD_ETHER_SADDR,
 	NFP_FIELD_SLOT, /* numgen random mod slots_n */
 	NFP_FIELD_VERDICT,
 	NFP_FIELD_MAX_,

@@ -110,3 +110,65 @@ void nfp_emit(struct nfp_emitter *m, const struct nfp_emitted *element)
 		put_comment(m->nlh, element->comment);
 	mnl_attr_nest_end(m->nlh, nest);
 }
+
+/* The first address behind a prefix; false: it ends with the last one. */
+static bool behind_prefix(const struct cidr *c, struct addr *ret_addr)
+{
+	unsigned int bit = c->prefix_n;
+
+	*ret_addr = c->addr;
+	while (bit-- > 0) {
+		uint8_t *byte = &ret_addr->bytes[bit / 8];
+		uint8_t mask = (uint8_t)(0x80 >> bit % 8);
+
+		*byte ^= mask;
+		if (*byte & mask)
+			return true; /* no carry */
+	}
+	return false;
+}
+
+/* An interval set's element is where it begins and where it ends. */
+static void emit_prefix(struct nfp_emitter *m, const struct cidr *c)
+{
+	struct nfp_emitted element = {
+		.key = c->addr.bytes,
+		.key_n = addr_bytes_n(c->addr.family),
+	};
+	struct addr end;
+
+	nfp_emit(m, &element);
+	if (!behind_prefix(c, &end))
+		return;
+	element.key = end.bytes;
+	element.flags = NFT_SET_ELEM_INTERVAL_END;
+	nfp_emit(m, &element);
+}
+
+/* Whether another one, or the same one earlier, holds it. */
+static bool is_covered(const struct cidr *cidrs, size_t cidrs_n, size_t which)
+{
+	const struct cidr *c = &cidrs[which];
+
+	for (size_t i = 0; i < cidrs_n; i++) {
+		const struct cidr *other = &cidrs[i];
+
+		if (i == which || !cidr_contains(other, &c->addr))
+			continue;
+		if (other->prefix_n < c->prefix_n ||
+		    (other->prefix_n == c->prefix_n && i < which))
+			return true;
+	}
+	return false;
+}
+
+void nfp_emit_prefixes(struct nfp_emitter *m, uint8_t family,
+		       const struct cidr *cidrs, size_t cidrs_n)
+{
+	for (size_t i = 0; i < cidrs_n; i++) {
+		/* The kernel refuses ranges that overlap. */
+		if (cidrs[i].addr.family == family &&
+		    !is_covered(cidrs, cidrs_n, i))
+			emit_prefix(m, &cidrs[i]);
+	}
+}

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "nfp_batch.h"
+#include "nodesplice/base/addr.h"
 #include "nodesplice/base/limits.h"
 
 struct nfp_emitter {
@@ -36,6 +37,10 @@ struct nfp_emitted {
 void nfp_emit_begin(struct nfp_emitter *m, struct nfp_batch *b, uint16_t type,
 		    uint8_t family, const char *table, const char *set);
 void nfp_emit(struct nfp_emitter *m, const struct nfp_emitted *element);
+/* Prefixes of one family, into an interval set with an address as its key;
+ * they may overlap. */
+void nfp_emit_prefixes(struct nfp_emitter *m, uint8_t family,
+		       const struct cidr *cidrs, size_t cidrs_n);
 void nfp_emit_end(struct nfp_emitter *m);
 
 #define NFP_COMMENT_BYTES (LIMIT_ELEMENT_COMMENT + 1)

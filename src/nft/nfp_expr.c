@@ -5,6 +5,7 @@
 #include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
 #include <libnftnl/udata.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
@@ -27,8 +28,10 @@ static const struct {
 	[NFP_DADDR] = {{16, 4}, {24, 16}},
 };
 
-#define SPORT_OFFSET 0
-#define DPORT_OFFSET 2
+#define SPORT_OFFSET	   0
+#define DPORT_OFFSET	   2
+#define TCP_FLAGS_OFFSET   13
+#define ETHER_SADDR_OFFSET 6 /* IEEE 802.3 */
 
 /* fib ... type, a value of rtnetlink.h's RTN_LOCAL */
 #define ROUTE_TYPE_LOCAL 2
@@ -152,6 +155,12 @@ unsigned int nfp_load_dport(struct nfp_rule *r, unsigned int word)
 			    word);
 }
 
+unsigned int nfp_load_ether_saddr(struct nfp_rule *r, unsigned int word)
+{
+	return load_payload(r, NFT_PAYLOAD_LL_HEADER, ETHER_SADDR_OFFSET,
+			    ETH_ALEN, word);
+}
+
 unsigned int nfp_load_slot(struct nfp_rule *r, uint32_t slots_n,
 			   unsigned int word)
 {
@@ -218,8 +227,8 @@ unsigned int nfp_load_data(struct nfp_rule *r, const void *data,
 	return word + words(data_n);
 }
 
-void nfp_bitwise(struct nfp_rule *r, uint32_t mask, uint32_t xor_,
-		 unsigned int word)
+static void bitwise(struct nfp_rule *r, const void *mask, const void *xor_,
+		    uint32_t bytes_n, unsigned int word)
 {
 	struct nftnl_expr *e = add(r, "bitwise");
 
@@ -227,9 +236,15 @@ void nfp_bitwise(struct nfp_rule *r, uint32_t mask, uint32_t xor_,
 		return;
 	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_SREG, reg(word));
 	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_DREG, reg(word));
-	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_LEN, sizeof(mask));
-	nftnl_expr_set_data(e, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof(mask));
-	nftnl_expr_set_data(e, NFTNL_EXPR_BITWISE_XOR, &xor_, sizeof(xor_));
+	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_LEN, bytes_n);
+	nftnl_expr_set_data(e, NFTNL_EXPR_BITWISE_MASK, mask, bytes_n);
+	nftnl_expr_set_data(e, NFTNL_EXPR_BITWISE_XOR, xor_, bytes_n);
+}
+
+void nfp_bitwise(struct nfp_rule *r, uint32_t mask, uint32_t xor_,
+		 unsigned int word)
+{
+	bitwise(r, &mask, &xor_, sizeof(mask), word);
 }
 
 void nfp_compare(struct nfp_rule *r, enum nft_cmp_ops op, const void *data,
@@ -277,6 +292,25 @@ void nfp_match_dport(struct nfp_rule *r, uint16_t port)
 
 	nfp_load_dport(r, 0);
 	nfp_compare(r, NFT_CMP_EQ, &wire, sizeof(wire), 0);
+}
+
+void nfp_match_protocol(struct nfp_rule *r, uint8_t family)
+{
+	const uint16_t wire = htons(family == AF_INET ? ETH_P_IP : ETH_P_IPV6);
+
+	nfp_load_meta(r, NFT_META_PROTOCOL, 0);
+	nfp_compare(r, NFT_CMP_EQ, &wire, sizeof(wire), 0);
+}
+
+void nfp_match_tcp_flags(struct nfp_rule *r, uint8_t flags, bool is_set)
+{
+	const uint8_t zero = 0;
+
+	load_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS_OFFSET,
+		     sizeof(flags), 0);
+	bitwise(r, &flags, &zero, sizeof(flags), 0);
+	nfp_compare(r, is_set ? NFT_CMP_NEQ : NFT_CMP_EQ, &zero, sizeof(zero),
+		    0);
 }
 
 void nfp_match_mark(struct nfp_rule *r, uint32_t bit, bool is_set)
@@ -380,6 +414,16 @@ void nfp_verdict_map(struct nfp_rule *r, const char *map, unsigned int word)
 void nfp_counter(struct nfp_rule *r)
 {
 	add(r, "counter");
+}
+
+void nfp_counter_named(struct nfp_rule *r, const char *name)
+{
+	struct nftnl_expr *e = add(r, "objref");
+
+	if (!e)
+		return;
+	nftnl_expr_set_u32(e, NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
+	set_str(r, e, NFTNL_EXPR_OBJREF_IMM_NAME, name);
 }
 
 void nfp_verdict(struct nfp_rule *r, int verdict, const char *chain)
@@ -517,16 +561,35 @@ void nfp_reject_port(struct nfp_rule *r)
 	reject(r, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_PORT_UNREACH);
 }
 
-void nfp_update_set(struct nfp_rule *r, const char *set, uint64_t timeout_ms,
-		    unsigned int word)
+static struct nftnl_expr *update(struct nfp_rule *r, const char *set,
+				 unsigned int word)
 {
 	struct nftnl_expr *e = add(r, "dynset");
 
-	if (!e)
-		return;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_SREG_KEY, reg(word));
-	if (timeout_ms)
+	if (e) {
+		nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_OP,
+				   NFT_DYNSET_OP_UPDATE);
+		nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_SREG_KEY, reg(word));
+		set_str(r, e, NFTNL_EXPR_DYNSET_SET_NAME, set);
+	}
+	return e;
+}
+
+void nfp_update_set(struct nfp_rule *r, const char *set, uint64_t timeout_ms,
+		    unsigned int word)
+{
+	struct nftnl_expr *e = update(r, set, word);
+
+	if (e && timeout_ms)
 		nftnl_expr_set_u64(e, NFTNL_EXPR_DYNSET_TIMEOUT, timeout_ms);
-	set_str(r, e, NFTNL_EXPR_DYNSET_SET_NAME, set);
+}
+
+void nfp_update_map(struct nfp_rule *r, const char *map, unsigned int word,
+		    unsigned int value_word)
+{
+	struct nftnl_expr *e = update(r, map, word);
+
+	if (e)
+		nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_SREG_DATA,
+				   reg(value_word));
 }

@@ -45,6 +45,7 @@ unsigned int nfp_load_addr(struct nfp_rule *r, uint8_t family,
 unsigned int nfp_load_l4proto(struct nfp_rule *r, unsigned int word);
 unsigned int nfp_load_sport(struct nfp_rule *r, unsigned int word);
 unsigned int nfp_load_dport(struct nfp_rule *r, unsigned int word);
+unsigned int nfp_load_ether_saddr(struct nfp_rule *r, unsigned int word);
 unsigned int nfp_load_slot(struct nfp_rule *r, uint32_t slots_n,
 			   unsigned int word);
 unsigned int nfp_load_meta(struct nfp_rule *r, enum nft_meta_keys key,
@@ -66,8 +67,12 @@ void nfp_bitwise(struct nfp_rule *r, uint32_t mask, uint32_t xor_,
 void nfp_compare(struct nfp_rule *r, enum nft_cmp_ops op, const void *data,
 		 uint32_t data_n, unsigned int word);
 void nfp_match_family(struct nfp_rule *r, uint8_t family); /* meta nfproto */
+/* meta protocol: the same where there is no nfproto (bridge) */
+void nfp_match_protocol(struct nfp_rule *r, uint8_t family);
 void nfp_match_l4proto(struct nfp_rule *r, uint8_t proto);
 void nfp_match_dport(struct nfp_rule *r, uint16_t port);
+/* tcp flags & flags != 0, or == 0: TH_*; after a match of l4proto */
+void nfp_match_tcp_flags(struct nfp_rule *r, uint8_t flags, bool is_set);
 /* meta mark & bit != 0, or == 0 */
 void nfp_match_mark(struct nfp_rule *r, uint32_t bit, bool is_set);
 void nfp_match_ct_mark(struct nfp_rule *r, uint32_t bit, bool is_set);
@@ -95,6 +100,8 @@ void nfp_map(struct nfp_rule *r, const char *map, unsigned int word,
 /* Do what the verdict map says; go on where it has no such key. */
 void nfp_verdict_map(struct nfp_rule *r, const char *map, unsigned int word);
 void nfp_counter(struct nfp_rule *r);
+/* counter name: one of the table's, see nfp_batch_new_counter() */
+void nfp_counter_named(struct nfp_rule *r, const char *name);
 /* NF_ACCEPT, NF_DROP, NFT_RETURN, or NFT_JUMP, NFT_GOTO with a chain. */
 void nfp_verdict(struct nfp_rule *r, int verdict, const char *chain);
 void nfp_set_mark(struct nfp_rule *r, unsigned int word);
@@ -118,3 +125,6 @@ void nfp_reject_port(struct nfp_rule *r); /* icmpx port-unreachable */
 /* update @set { key at word timeout T }; 0: the set's own timeout */
 void nfp_update_set(struct nfp_rule *r, const char *set, uint64_t timeout_ms,
 		    unsigned int word);
+/* update @map { key at word : value at value_word } */
+void nfp_update_map(struct nfp_rule *r, const char *map, unsigned int word,
+		    unsigned int value_word);

@@ -367,62 +367,6 @@ bool nfp_skeleton_chain(const char *name, struct nfp_chain *ret_def)
 	return false;
 }
 
-/* The first address behind a prefix; false: there is none. */
-static bool address_after(const struct cidr *c, struct addr *ret_after)
-{
-	unsigned int n = addr_bytes_n(c->addr.family);
-	struct addr a = c->addr;
-
-	if (c->prefix_n == 0)
-		return false;
-	/* Add one at the prefix's last bit. */
-	for (unsigned int i = (c->prefix_n - 1u) / 8,
-			  step = 0x80u >> (c->prefix_n - 1u) % 8;
-	     ; i--, step = 1) {
-		unsigned int sum = a.bytes[i] + step;
-
-		a.bytes[i] = (uint8_t)sum;
-		if (sum <= 0xff)
-			break;
-		if (i == 0)
-			return false;
-	}
-	assert(n <= sizeof(a.bytes));
-	*ret_after = a;
-	return true;
-}
-
-static bool is_covered(const struct nfp_options *o, size_t which)
-{
-	const struct cidr *c = &o->local_pods[which];
-
-	for (size_t i = 0; i < o->local_pods_n; i++) {
-		const struct cidr *other = &o->local_pods[i];
-
-		if (i == which || !cidr_contains(other, &c->addr))
-			continue;
-		if (other->prefix_n < c->prefix_n ||
-		    (other->prefix_n == c->prefix_n && i < which))
-			return true;
-	}
-	return false;
-}
-
-/* An interval set's element is where it begins and where it ends. */
-static void emit_prefix(struct nfp_emitter *m, const struct cidr *c)
-{
-	uint32_t key_n = addr_bytes_n(c->addr.family);
-	struct addr after;
-
-	nfp_emit(m,
-		 &(struct nfp_emitted){.key = c->addr.bytes, .key_n = key_n});
-	if (address_after(c, &after))
-		nfp_emit(m, &(struct nfp_emitted){
-				    .key = after.bytes,
-				    .key_n = key_n,
-				    .flags = NFT_SET_ELEM_INTERVAL_END});
-}
-
 static void write_local_pods(struct nfp_batch *b, const struct nfp_options *o,
 			     uint8_t family)
 {
@@ -433,11 +377,7 @@ static void write_local_pods(struct nfp_batch *b, const struct nfp_options *o,
 	nfp_batch_flush_set(b, NFPROTO_INET, NFP_FLOOR_TABLE, name);
 	nfp_emit_begin(&m, b, NFT_MSG_NEWSETELEM, NFPROTO_INET, NFP_FLOOR_TABLE,
 		       name);
-	for (size_t i = 0; i < o->local_pods_n; i++) {
-		/* The kernel refuses ranges that overlap. */
-		if (o->local_pods[i].addr.family == family && !is_covered(o, i))
-			emit_prefix(&m, &o->local_pods[i]);
-	}
+	nfp_emit_prefixes(&m, family, o->local_pods, o->local_pods_n);
 	nfp_emit_end(&m);
 }
 

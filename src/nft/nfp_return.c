@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Theory of operation
+ *
+ * A second leg that keeps its client's address is answered to that address,
+ * which is not the node's.  Three ways lead a reply back to the proxy's socket:
+ *
+ *   routed backend      comes in by prerouting
+ *   backend on the node is born in output, and would be routed to the client
+ *   one bridge          is switched to the client at layer 2
+ *
+ * For the first two the leg's packets set a bit of the connection mark; replies
+ * with it get the divert mark, and an ip rule (nfp_route.c) hands what has that
+ * to the local table "local default dev lo".  It must be another bit than the
+ * own mark: with one for both, the proxy's own SYN would be routed to lo.
+ *
+ * The third has a table of the bridge family.  Its output hook notes each leg,
+ * and with the backend's address the MAC address of the bridge; its prerouting
+ * sends what answers a leg to that MAC address, that is up to the node.  Exactly
+ * our legs: lifting whatever a backend sends breaks the direct traffic between
+ * pods where bridge-nf-call-iptables is 0.  The end of a leg must not leave its
+ * entry for the two hours that an idle one may last; but the last packets of a
+ * connection look like those of a living one, so "closing" says that they do
+ * not count.  A SYN does: a port may be used again within that time.
+ *
+ * One map from the whole key to the MAC address would be less, but nft 1.0.6
+ * aborts when it is given the text of it for IPv6 (registers run out).
+ * NFT_BRIDGE_META (meta ibrname, meta broute) is not needed.
+ */
+#include <arpa/inet.h> /* before linux/in.h, which the others include */
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter_bridge.h>
+#include <netinet/tcp.h>
+
+#include "nfp_expr.h"
+#include "nfp_return.h"
+#include "nodesplice/base/mem.h"
+
+/* After conntrack (-200), before any nat or filter. */
+#define PRIORITY_MANGLE (-150)
+/* Before the bridge looks the destination up, and before br_netfilter. */
+#define PRIORITY_BRIDGE_DNAT   (-300)
+#define PRIORITY_BRIDGE_FILTER (-200)
+
+/*
+ * What a node keeps of its legs within bridges.  An idle leg lives by its
+ * keepalives, tens of seconds unless a policy says otherwise; one that ends is
+ * kept for the 60 s of FIN-WAIT and TIME-WAIT (net.ipv4.tcp_fin_timeout,
+ * TCP_TIMEWAIT_LEN).  At the bound further legs get no reply and their
+ * connects time out; the counter of the chain tells.
+ */
+#define LEG_TIMEOUT_MS	   (2u * 3600 * 1000)
+#define LEG_END_TIMEOUT_MS (3u * 60 * 1000)
+#define CLOSING_TIMEOUT_MS (2u * 60 * 1000)
+#define LEGS_SIZE	   262144
+#define BRIDGES_SIZE	   65536 /* backends within bridges of this node */
+
+/* Names that differ by family. */
+static const struct family {
+	uint8_t family;
+	enum nfp_field saddr, daddr;
+	const char *legs, *closing, *bridges, *leg;
+} families[] = {
+	{AF_INET, NFP_FIELD_IP_SADDR, NFP_FIELD_IP_DADDR, "legs4", "closing4",
+	 "bridges4", "leg4"},
+	{AF_INET6, NFP_FIELD_IP6_SADDR, NFP_FIELD_IP6_DADDR, "legs6",
+	 "closing6", "bridges6", "leg6"},
+};
+
+struct writer {
+	struct nfp_batch *b;
+	uint8_t family; /* NFPROTO_* of the table */
+	const char *table;
+};
+
+static void begin(const struct writer *w, struct nfp_rule *r, const char *chain)
+{
+	nfp_rule_begin(r, w->b, w->family, w->table, chain);
+}
+
+static void new_chain(const struct writer *w, const char *name,
+		      const char *type, uint32_t hook, int32_t priority)
+{
+	const struct nfp_chain c = {
+		.family = w->family,
+		.table = w->table,
+		.name = name,
+		.type = type,
+		.hook = hook,
+		.priority = priority,
+	};
+
+	nfp_batch_new_chain(w->b, &c);
+	nfp_batch_flush_chain(w->b, w->family, w->table, name);
+}
+
+static void divert(const struct writer *w, const struct nfp_options *o,
+		   const char *chain)
+{
+	struct nfp_rule r;
+
+	begin(w, &r, chain);
+	nfp_match_ct_direction(&r, IP_CT_DIR_REPLY);
+	nfp_match_ct_mark(&r, o->kept_connmark, true);
+	nfp_add_mark(&r, o->divert_mark);
+	nfp_rule_end(&r, NULL);
+}
+
+void nfp_return_write(struct nfp_batch *b, const struct nfp_options *o,
+		      const char *table)
+{
+	const struct writer w = {b, NFPROTO_INET, table};
+	struct nfp_rule r;
+
+	new_chain(&w, "mark-kept", "filter", NF_INET_LOCAL_OUT,
+		  PRIORITY_MANGLE);
+	begin(&w, &r, "mark-kept");
+	nfp_match_mark(&r, o->own_mark, true);
+	nfp_match_l4proto(&r, IPPROTO_TCP);
+	nfp_match_ct_direction(&r, IP_CT_DIR_ORIGINAL);
+	nfp_match_local(&r, NFP_SADDR, false);
+	nfp_add_ct_mark(&r, o->kept_connmark);
+	nfp_rule_end(&r, NULL);
+
+	new_chain(&w, "divert-prerouting", "filter", NF_INET_PRE_ROUTING,
+		  PRIORITY_MANGLE);
+	divert(&w, o, "divert-prerouting");
+	/* Type route: the mark makes the kernel route the packet again. */
+	new_chain(&w, "divert-output", "route", NF_INET_LOCAL_OUT,
+		  PRIORITY_MANGLE);
+	divert(&w, o, "divert-output");
+}
+
+static void new_leg_set(const struct writer *w, const struct family *f,
+			const char *name, uint64_t timeout_ms)
+{
+	const struct nfp_set s = {
+		.family = w->family,
+		.table = w->table,
+		.name = name,
+		.flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
+		.key = {f->daddr, NFP_FIELD_TH_DPORT, f->saddr,
+			NFP_FIELD_TH_SPORT},
+		.size = LEGS_SIZE,
+		.timeout_ms = timeout_ms,
+	};
+
+	nfp_batch_new_set(w->b, &s);
+}
+
+static void new_leg_sets(const struct writer *w, const struct family *f)
+{
+	const struct nfp_set bridges = {
+		.family = w->family,
+		.table = w->table,
+		.name = f->bridges,
+		.flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
+		.key = {f->daddr},
+		.value = {NFP_FIELD_ETHER_SADDR},
+		.size = BRIDGES_SIZE,
+		.timeout_ms = LEG_TIMEOUT_MS,
+	};
+
+	new_leg_set(w, f, f->legs, LEG_TIMEOUT_MS);
+	new_leg_set(w, f, f->closing, CLOSING_TIMEOUT_MS);
+	nfp_batch_new_set(w->b, &bridges);
+}
+
+/* Backend, its port, client, our port; as the leg or as its reply has them. */
+static void load_leg(struct nfp_rule *r, uint8_t family, bool is_reply)
+{
+	unsigned int word = 0;
+
+	word = nfp_load_addr(r, family, is_reply ? NFP_SADDR : NFP_DADDR, word);
+	word = is_reply ? nfp_load_sport(r, word) : nfp_load_dport(r, word);
+	word = nfp_load_addr(r, family, is_reply ? NFP_DADDR : NFP_SADDR, word);
+	if (is_reply)
+		nfp_load_dport(r, word);
+	else
+		nfp_load_sport(r, word);
+}
+
+/* The last packet either way is one without FIN: it must not renew the leg. */
+static void end_leg(const struct writer *w, const struct family *f)
+{
+	struct nfp_rule r;
+
+	begin(w, &r, f->leg);
+	nfp_match_protocol(&r, f->family);
+	nfp_match_l4proto(&r, IPPROTO_TCP);
+	nfp_match_tcp_flags(&r, TH_FIN | TH_RST, true);
+	load_leg(&r, f->family, false);
+	nfp_update_set(&r, f->closing, 0, 0);
+	nfp_rule_end(&r, NULL);
+
+	begin(w, &r, f->leg);
+	nfp_match_protocol(&r, f->family);
+	nfp_match_l4proto(&r, IPPROTO_TCP);
+	nfp_match_tcp_flags(&r, TH_FIN | TH_RST, true);
+	load_leg(&r, f->family, false);
+	nfp_update_set(&r, f->legs, LEG_END_TIMEOUT_MS, 0);
+	nfp_verdict(&r, NFT_RETURN, NULL);
+	nfp_rule_end(&r, NULL);
+
+	begin(w, &r, f->leg);
+	nfp_match_protocol(&r, f->family);
+	nfp_match_l4proto(&r, IPPROTO_TCP);
+	nfp_match_tcp_flags(&r, TH_SYN, false);
+	load_leg(&r, f->family, false);
+	nfp_match_in(&r, f->closing, 0, true);
+	nfp_verdict(&r, NFT_RETURN, NULL);
+	nfp_rule_end(&r, NULL);
+}
+
+static void note_leg(const struct writer *w, const struct family *f)
+{
+	unsigned int word;
+	struct nfp_rule r;
+
+	begin(w, &r, f->leg);
+	nfp_match_protocol(&r, f->family);
+	word = nfp_load_addr(&r, f->family, NFP_DADDR, 0);
+	nfp_load_ether_saddr(&r, word);
+	nfp_update_map(&r, f->bridges, 0, word);
+	nfp_match_l4proto(&r, IPPROTO_TCP);
+	load_leg(&r, f->family, false);
+	nfp_update_set(&r, f->legs, 0, 0);
+	nfp_verdict(&r, NFT_RETURN, NULL);
+	nfp_rule_end(&r, NULL);
+
+	begin(w, &r, f->leg);
+	nfp_counter(&r);
+	nfp_rule_end(&r, "no room: replies are lost");
+}
+
+static void lift_replies(const struct writer *w, const struct family *f)
+{
+	struct nfp_rule r;
+
+	begin(w, &r, "prerouting");
+	nfp_match_protocol(&r, f->family);
+	nfp_match_l4proto(&r, IPPROTO_TCP);
+	load_leg(&r, f->family, true);
+	nfp_match_in(&r, f->legs, 0, true);
+	nfp_load_addr(&r, f->family, NFP_SADDR, 0);
+	nfp_map(&r, f->bridges, 0, 0);
+	nfp_set_ether_daddr(&r, 0);
+	nfp_set_pkttype_host(&r);
+	nfp_rule_end(&r, NULL);
+}
+
+/* Only the proxy's own TCP. */
+static void choose_family(const struct writer *w, const struct nfp_options *o)
+{
+	const uint8_t tcp = IPPROTO_TCP;
+	struct nfp_rule r;
+
+	begin(w, &r, "output");
+	nfp_match_mark(&r, o->own_mark, false);
+	nfp_verdict(&r, NFT_RETURN, NULL);
+	nfp_rule_end(&r, NULL);
+
+	begin(w, &r, "output");
+	nfp_load_l4proto(&r, 0);
+	nfp_compare(&r, NFT_CMP_NEQ, &tcp, sizeof(tcp), 0);
+	nfp_verdict(&r, NFT_RETURN, NULL);
+	nfp_rule_end(&r, NULL);
+
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		begin(w, &r, "output");
+		nfp_match_protocol(&r, families[i].family);
+		nfp_verdict(&r, NFT_GOTO, families[i].leg);
+		nfp_rule_end(&r, NULL);
+	}
+}
+
+void nfp_return_write_bridge(struct nfp_batch *b, const struct nfp_options *o,
+			     const char *table)
+{
+	const struct writer w = {b, NFPROTO_BRIDGE, table};
+
+	nfp_batch_new_table(
+		b, NFPROTO_BRIDGE, table, NFT_TABLE_F_OWNER,
+		"nodesplice: replies within one bridge to the proxy");
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+		new_leg_sets(&w, &families[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+		new_chain(&w, families[i].leg, NULL, 0, 0);
+	new_chain(&w, "output", "filter", NF_BR_LOCAL_OUT,
+		  PRIORITY_BRIDGE_FILTER);
+	new_chain(&w, "prerouting", "filter", NF_BR_PRE_ROUTING,
+		  PRIORITY_BRIDGE_DNAT);
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		end_leg(&w, &families[i]);
+		note_leg(&w, &families[i]);
+		lift_replies(&w, &families[i]);
+	}
+	choose_family(&w, o);
+}

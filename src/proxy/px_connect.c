@@ -2,11 +2,17 @@
 /*
  * A second leg that keeps the client's address takes its port from a range of
  * its own: with the port that the pod itself uses towards the same endpoint
- * both connections would share one conntrack entry.  IP_LOCAL_PORT_RANGE
- * (Linux 6.3) with IP_BIND_ADDRESS_NO_PORT lets the kernel find a free port of
- * the range at connect(), when it knows the whole tuple.  Before 6.3 ports are
- * tried at random: SO_REUSEADDR lets several legs to different endpoints have
- * one port, and connect() says EADDRNOTAVAIL where the tuple is taken.
+ * both connections would share one conntrack entry.
+ *
+ * Ports of the range are tried at random.  SO_REUSEADDR lets legs to different
+ * endpoints have one port; connect() says EADDRNOTAVAIL where the whole tuple
+ * is taken, and then the next port is tried.  IP_LOCAL_PORT_RANGE (Linux 6.3)
+ * would leave the search to the kernel, but a range outside of the namespace's
+ * ip_local_port_range is ignored without an error
+ * (inet_sk_get_local_port_range()), and that is where ours has to be.  An
+ * explicit port has a second merit: it may take the tuple of a connection in
+ * TIME_WAIT over at once (tcp_twsk_unique()), which a port that the kernel
+ * chooses may not.  Relied on: tests/unit/test_px_source.c.
  */
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -15,12 +21,8 @@
 #include "nodesplice/base/mem.h"
 #include "px_connect.h"
 
-#ifndef IP_LOCAL_PORT_RANGE
-#define IP_LOCAL_PORT_RANGE 51 /* linux/in.h since 6.3 */
-#endif
-
-/* With a tenth of the range taken, all 16 fail once in 10^16. */
-#define EXPLICIT_PORT_TRIES 16
+/* With nine tenths of the range taken, all fail once in 900. */
+#define PORT_TRIES 64
 
 #define KEEPALIVE_PROBES 3
 #define KEEPALIVE_MAX_S	 32767 /* MAX_TCP_KEEPIDLE, net/tcp.h */
@@ -57,12 +59,14 @@ enum px_source px_source_choose(enum plan_masquerade m, enum px_entry entry,
 	return entry == PX_FROM_NODE ? PX_SOURCE_LOCAL : PX_SOURCE_CLIENT;
 }
 
-int px_connect_probe(struct px_connect_options *o, struct errbuf *e)
+int px_connect_probe(const struct px_connect_options *o, struct errbuf *e)
 {
-	uint32_t range = o->ports_min | (uint32_t)o->ports_max << 16;
 	cleanup_(closep) int fd = -1;
 	int r;
 
+	if (o->ports_min == 0 || o->ports_max < o->ports_min)
+		return errf(e, -EINVAL, "source ports %u-%u: no such range",
+			    o->ports_min, o->ports_max);
 	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return errf(e, -errno, "socket: %s", strerror(errno));
@@ -75,11 +79,6 @@ int px_connect_probe(struct px_connect_options *o, struct errbuf *e)
 		return errf(e, r,
 			    "transparent sockets (CAP_NET_ADMIN is needed): %s",
 			    strerror(-r));
-	r = set_number(fd, SOL_IP, IP_LOCAL_PORT_RANGE, range);
-	if (r < 0 && r != -ENOPROTOOPT)
-		return errf(e, r, "source ports %u-%u: %s", o->ports_min,
-			    o->ports_max, strerror(-r));
-	o->explicit_ports = r == -ENOPROTOOPT;
 	return 0;
 }
 
@@ -114,43 +113,50 @@ static int bind_address(int fd, const struct addr *client, uint16_t port)
 	return bind(fd, (const struct sockaddr *)&ss, len) < 0 ? -errno : 0;
 }
 
-static int bind_explicit(const struct px_connect_options *o, int fd,
-			 const struct addr *client, struct rnd *rnd)
+/* The client's address at a random port of the range. */
+static int bind_client(const struct px_connect_options *o, int fd,
+		       const struct addr *client, struct rnd *rnd)
 {
 	uint32_t ports_n = o->ports_max - o->ports_min + 1u;
-	int r = set_number(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	int r = client->family == AF_INET ?
+			set_number(fd, SOL_IP, IP_TRANSPARENT, 1) :
+			set_number(fd, SOL_IPV6, IPV6_TRANSPARENT, 1);
 
-	for (int i = 0; r == 0 && i < EXPLICIT_PORT_TRIES; i++) {
+	if (r == 0)
+		r = set_number(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	for (int i = 0; r == 0 && i < PORT_TRIES; i++) {
 		uint32_t port = o->ports_min + rnd_below(rnd, ports_n);
+		int b = bind_address(fd, client, (uint16_t)port);
 
-		r = bind_address(fd, client, (uint16_t)port);
-		if (r != -EADDRINUSE)
-			return r;
-		r = 0;
+		if (b != -EADDRINUSE)
+			return b;
 	}
 	return r < 0 ? r : -EADDRINUSE;
+}
+
+/* An address of the node's own at a port that the kernel chooses when it
+ * knows the endpoint. */
+static int bind_local(int fd, const struct addr *client)
+{
+	int r = set_number(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+
+	return r < 0 ? r : bind_address(fd, client, 0);
 }
 
 static int bind_source(const struct px_connect_options *o, int fd,
 		       enum px_source source, const struct addr *client,
 		       struct rnd *rnd)
 {
-	const bool v4 = client->family == AF_INET;
-	uint32_t range = o->ports_min | (uint32_t)o->ports_max << 16;
-	int r = 0;
-
-	if (source == PX_SOURCE_CLIENT)
-		r = v4 ? set_number(fd, SOL_IP, IP_TRANSPARENT, 1) :
-			 set_number(fd, SOL_IPV6, IPV6_TRANSPARENT, 1);
-	if (r < 0)
-		return r;
-	if (source == PX_SOURCE_CLIENT && o->explicit_ports)
-		return bind_explicit(o, fd, client, rnd);
-	/* Both SOL_IP options hold for IPv6 sockets as well. */
-	r = set_number(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
-	if (r == 0 && source == PX_SOURCE_CLIENT)
-		r = set_number(fd, SOL_IP, IP_LOCAL_PORT_RANGE, range);
-	return r < 0 ? r : bind_address(fd, client, 0);
+	switch (source) {
+	case PX_SOURCE_CLIENT:
+		return bind_client(o, fd, client, rnd);
+	case PX_SOURCE_LOCAL:
+		return bind_local(fd, client);
+	case PX_SOURCE_NODE:
+	case PX_SOURCE_MAX_:
+		break;
+	}
+	return 0;
 }
 
 static int new_socket(const struct px_connect_options *o, uint8_t family,
@@ -192,8 +198,7 @@ enum px_connect_result px_connect_start(const struct px_connect_options *o,
 					const struct sockad *endpoint,
 					struct rnd *rnd, int *ret_fd)
 {
-	bool explicit_port = source == PX_SOURCE_CLIENT && o->explicit_ports;
-	int tries = explicit_port ? EXPLICIT_PORT_TRIES : 1;
+	int tries = source == PX_SOURCE_CLIENT ? PORT_TRIES : 1;
 	int error = 0;
 
 	while (tries-- > 0) {
@@ -201,8 +206,7 @@ enum px_connect_result px_connect_start(const struct px_connect_options *o,
 
 		if (new_socket(o, endpoint->addr.family, &fd) < 0)
 			return PX_CONNECT_LOCAL;
-		if (source != PX_SOURCE_NODE &&
-		    bind_source(o, fd, source, client, rnd) < 0)
+		if (bind_source(o, fd, source, client, rnd) < 0)
 			return PX_CONNECT_NO_SOURCE;
 		error = connect_to(fd, endpoint);
 		if (error == 0) {

@@ -32,7 +32,6 @@ enum px_connect_result {
 struct px_connect_options {
 	uint32_t mark;		       /* SO_MARK of every second leg */
 	uint16_t ports_min, ports_max; /* of transparent sources */
-	bool explicit_ports;	       /* no IP_LOCAL_PORT_RANGE (< 6.3) */
 };
 
 /**
@@ -48,12 +47,12 @@ enum px_source px_source_choose(enum plan_masquerade m, enum px_entry entry,
 				const struct addr *endpoint);
 
 /**
- * px_connect_probe() - Learn what this kernel and these privileges allow
- * @o:		explicit_ports is set
+ * px_connect_probe() - Whether second legs can be made at all
  *
- * Return: 0; -errno with text: marks or transparent sockets are not allowed
+ * Return: 0; -errno with text: no such port range, marks or transparent
+ * sockets are not allowed
  */
-int px_connect_probe(struct px_connect_options *o, struct errbuf *e);
+int px_connect_probe(const struct px_connect_options *o, struct errbuf *e);
 
 /**
  * px_connect_start() - Begin one attempt

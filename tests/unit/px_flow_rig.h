@@ -3,7 +3,7 @@
  * px_flow_rig.h - the data path in a network namespace of its own
  *
  * The process moves to a new namespace ("node") with VIPs that a few lines of
- * nft redirect to the workers, and a second one ("pod") behind a veth.  The
+ * nft redirect to the workers; "pod" and "remote" are behind a veth each.  The
  * workers are threads of the test; clients and backends are sockets in it.
  * Every wait has a deadline far above what is needed; none is a measurement.
  */
@@ -34,6 +34,8 @@
 #define RIG_VIP6      "fd96::10"
 #define RIG_POD4      "10.244.0.2"
 #define RIG_POD6      "fd44::2"
+#define RIG_REMOTE4   "10.245.0.2"
+#define RIG_REMOTE6   "fd45::2"
 #define RIG_ENDPOINTS 4
 
 struct rig {
@@ -41,7 +43,7 @@ struct rig {
 	struct px *px;
 	uint64_t applied;
 	uint64_t generation;
-	int node_ns, pod_ns;
+	int node_ns, pod_ns, remote_ns;
 	struct policy policy;
 	struct service_plan *present; /* what px was told last */
 };
@@ -66,30 +68,51 @@ static void rig_in_ns(int ns)
 	assert_int_equal(setns(ns, CLONE_NEWNET), 0);
 }
 
+static int rig_new_ns(void)
+{
+	int ns;
+
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	ns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+	assert_true(ns >= 0);
+	rig_sh("ip link set lo up");
+	return ns;
+}
+
+/* A veth from the node: .1 or ::1 here, .2 or ::2 there. */
+static void rig_attach(int ns, const char *link, const char *net4,
+		       const char *net6)
+{
+	rig_sh("ip link add %s type veth peer name eth0 netns /proc/%d/fd/%d &&"
+	       "ip link set %s up && ip addr add %s.1/24 dev %s &&"
+	       "ip -6 addr add %s::1/64 dev %s nodad",
+	       link, getpid(), ns, link, net4, link, net6, link);
+	rig_in_ns(ns);
+	rig_sh("ip link set eth0 up && ip addr add %s.2/24 dev eth0 &&"
+	       "ip -6 addr add %s::2/64 dev eth0 nodad &&"
+	       "ip route add default via %s.1 &&"
+	       "ip -6 route add default via %s::1",
+	       net4, net6, net4, net6);
+	rig_in_ns(rig.node_ns);
+}
+
 /* Return: false: not permitted here */
 static bool rig_namespaces(void)
 {
 	if (unshare(CLONE_NEWNET) < 0 &&
 	    unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
 		return false;
-	rig.pod_ns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	assert_int_equal(unshare(CLONE_NEWNET), 0);
-	rig.node_ns = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-	rig_sh("ip link set lo up && ip addr add 10.0.0.1/32 dev lo &&"
+	rig.pod_ns = rig_new_ns();
+	rig.remote_ns = rig_new_ns();
+	rig.node_ns = rig_new_ns();
+	rig_sh("ip addr add 10.0.0.1/32 dev lo &&"
 	       "ip -6 addr add fd00::1/128 dev lo nodad &&"
-	       "ip link add pod type veth peer name eth0 netns /proc/%d/fd/%d &&"
-	       "ip addr add 10.244.0.1/24 dev pod && ip link set pod up &&"
-	       "ip -6 addr add fd44::1/64 dev pod nodad &&"
 	       "ip route add 10.96.0.0/16 dev lo src 10.0.0.1 &&"
-	       "ip -6 route add fd96::/112 dev lo src fd00::1",
-	       getpid(), rig.pod_ns);
-	rig_in_ns(rig.pod_ns);
-	rig_sh("ip link set lo up && ip link set eth0 up &&"
-	       "ip addr add " RIG_POD4 "/24 dev eth0 &&"
-	       "ip -6 addr add " RIG_POD6 "/64 dev eth0 nodad &&"
-	       "ip route add default via 10.244.0.1 &&"
-	       "ip -6 route add default via fd44::1");
-	rig_in_ns(rig.node_ns);
+	       "ip -6 route add fd96::/112 dev lo src fd00::1 &&"
+	       "echo 1 > /proc/sys/net/ipv4/ip_forward &&"
+	       "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding");
+	rig_attach(rig.pod_ns, "pod", "10.244.0", "fd44");
+	rig_attach(rig.remote_ns, "remote", "10.245.0", "fd45");
 	return true;
 }
 

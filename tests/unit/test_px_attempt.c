@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Attempts at endpoints, and every deadline as a pair: it fires, it spares. */
+#include "px_flow_rig.h"
+
+#define VIP    RIG_VIP4 ":80"
+#define EP1    "127.0.0.2:8080"
+#define EP2    "127.0.0.3:8080"
+#define SILENT "127.0.0.99:8080" /* the rig's ruleset drops it */
+
+/* Longer than every deadline that must not fire. */
+#define PAST_DEADLINE_US 300000
+
+static int setup(void **state)
+{
+	(void)state;
+	if (!rig_namespaces())
+		return -1;
+	rig_ruleset();
+	return 0;
+}
+
+static int start(void **state)
+{
+	(void)state;
+	rig_start(2, 0);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	rig_stop();
+	return 0;
+}
+
+static struct px_endpoint_stats endpoint_stats(const char *endpoint)
+{
+	struct sockad at = rig_sockad(endpoint);
+	struct px_endpoint_stats s;
+
+	assert_int_equal(px_endpoint_stats(rig.px, "default/web:http", AF_INET,
+					   &at, clock_now_ms(), &s),
+			 0);
+	return s;
+}
+
+/* One connection that @listener's backend serves, whoever was tried first. */
+static void served_by(int listener)
+{
+	int client = rig_connect(VIP);
+	int backend;
+
+	rig_send(client, "early");
+	shutdown(client, SHUT_WR);
+	backend = rig_accept(listener, NULL);
+	rig_expect(backend, "early");
+	rig_expect_end(backend);
+	rig_send(backend, "answer");
+	close(backend);
+	rig_expect(client, "answer");
+	rig_expect_end(client);
+	close(client);
+}
+
+static void a_refusing_endpoint_costs_no_client(void **state)
+{
+	int listener = rig_listen(EP2);
+	struct px_stats s;
+
+	(void)state;
+	rig_apply(rig_service(VIP, EP1 " " EP2, PLAN_KEEP));
+	/* Random choice: 200 in a row never to the refusing one is 2^-200. */
+	for (int i = 0; i < 200 && rig_stats().ejections == 0; i++)
+		served_by(listener);
+	s = rig_stats();
+	assert_int_equal(s.ejections, 1);
+	assert_int_equal(s.connect_refused,
+			 rig.policy.value[POLICY_OUTLIER_CONSECUTIVE_FAILURES]);
+	assert_int_equal(s.connect_retries, s.connect_refused);
+	assert_int_equal(s.connect_exhausted, 0);
+	assert_int_equal(endpoint_stats(EP1).state, PX_ENDPOINT_EJECTED);
+	assert_int_equal(endpoint_stats(EP2).failures, 0);
+	close(listener);
+}
+
+static void a_client_is_reset_when_everybody_refuses(void **state)
+{
+	struct px_stats s;
+	int client;
+
+	(void)state;
+	rig_apply(rig_service(VIP, EP1 " " EP2, PLAN_KEEP));
+	client = rig_connect(VIP);
+	rig_expect_reset(client);
+	close(client);
+	RIG_WAIT_FOR(s, s.reset == 1);
+	assert_int_equal(s.connects, 2); /* of 3 allowed: nobody is left */
+	assert_int_equal(s.connect_exhausted, 1);
+	assert_int_equal(s.open, 0);
+}
+
+static void attempts_end_at_connect_attempts(void **state)
+{
+	struct px_stats s;
+	int client;
+
+	(void)state;
+	rig.policy.value[POLICY_CONNECT_ATTEMPTS] = 2;
+	rig_apply(rig_service(VIP, EP1 " " EP2 " 127.0.0.4:1 127.0.0.5:1",
+			      PLAN_KEEP));
+	client = rig_connect(VIP);
+	rig_expect_reset(client);
+	close(client);
+	RIG_WAIT_FOR(s, s.reset == 1);
+	assert_int_equal(s.connects, 2);
+}
+
+static void a_silent_endpoint_is_left_after_connect_timeout(void **state)
+{
+	int listener = rig_listen(EP2);
+	struct px_stats s;
+
+	(void)state;
+	rig.policy.value[POLICY_CONNECT_TIMEOUT] = 20;
+	rig_apply(rig_service(VIP, EP2 " " SILENT, PLAN_KEEP));
+	for (int i = 0; i < 200 && rig_stats().connect_timeouts < 2; i++)
+		served_by(listener);
+	s = rig_stats();
+	assert_int_equal(s.connect_timeouts, 2);
+	assert_int_equal(s.connect_exhausted, 0);
+	assert_int_equal(endpoint_stats(SILENT).failures, 2);
+	close(listener);
+}
+
+static void connect_timeout_spares_what_is_connected(void **state)
+{
+	int listener = rig_listen(EP1), client, backend;
+
+	(void)state;
+	rig.policy.value[POLICY_CONNECT_TIMEOUT] = 20;
+	rig_apply(rig_service(VIP, EP1, PLAN_KEEP));
+	client = rig_connect(VIP);
+	backend = rig_accept(listener, NULL);
+	usleep(PAST_DEADLINE_US);
+	rig_send(client, "still here");
+	rig_expect(backend, "still here");
+	close(client);
+	close(backend);
+	close(listener);
+}
+
+static void a_client_that_leaves_ends_the_attempt(void **state)
+{
+	struct px_stats s;
+	int client;
+
+	(void)state;
+	rig_apply(rig_service(VIP, SILENT, PLAN_KEEP));
+	client = rig_connect(VIP);
+	RIG_WAIT_FOR(s, s.connecting == 1 && s.connects == 1);
+	rig_reset(client);
+	RIG_WAIT_FOR(s, s.open == 0);
+	assert_int_equal(s.connecting, 0);
+	assert_int_equal(s.connects, 1);
+	/* Not the endpoint's fault. */
+	assert_int_equal(endpoint_stats(SILENT).failures, 0);
+	assert_int_equal(endpoint_stats(SILENT).open, 0);
+}
+
+struct pair {
+	int listener, client, backend;
+};
+
+static struct pair pair_open(void)
+{
+	struct pair p;
+
+	p.listener = rig_listen(EP1);
+	rig_apply(rig_service(VIP, EP1, PLAN_KEEP));
+	p.client = rig_connect(VIP);
+	p.backend = rig_accept(p.listener, NULL);
+	return p;
+}
+
+static void pair_close(struct pair *p)
+{
+	close(p->client);
+	close(p->backend);
+	close(p->listener);
+}
+
+static void idle_timeout_resets_both_sides(void **state)
+{
+	struct px_stats s;
+	struct pair p;
+
+	(void)state;
+	rig.policy.value[POLICY_IDLE_TIMEOUT] = 50;
+	p = pair_open();
+	rig_expect_reset(p.client);
+	rig_expect_reset(p.backend);
+	RIG_WAIT_FOR(s, s.idle_timeouts == 1);
+	pair_close(&p);
+}
+
+/* Bytes in one direction alone, over more than the deadline. */
+static void trickle(int from, int to)
+{
+	for (int i = 0; i < 20; i++) {
+		rig_send(from, ".");
+		rig_expect(to, ".");
+		usleep(PAST_DEADLINE_US / 10);
+	}
+}
+
+static void idle_timeout_spares_one_direction_that_moves(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	rig.policy.value[POLICY_IDLE_TIMEOUT] = PAST_DEADLINE_US / 1000;
+	p = pair_open();
+	trickle(p.backend, p.client);
+	assert_int_equal(rig_stats().idle_timeouts, 0);
+	pair_close(&p);
+}
+
+static void no_idle_timeout_is_for_ever(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	rig.policy.value[POLICY_IDLE_TIMEOUT] = 0;
+	p = pair_open();
+	usleep(PAST_DEADLINE_US);
+	trickle(p.client, p.backend);
+	pair_close(&p);
+}
+
+static void half_close_timeout_resets_both_sides(void **state)
+{
+	struct px_stats s;
+	struct pair p;
+
+	(void)state;
+	rig.policy.value[POLICY_HALF_CLOSE_TIMEOUT] = 50;
+	p = pair_open();
+	shutdown(p.client, SHUT_WR);
+	rig_expect_end(p.backend);
+	rig_expect_reset(p.client);
+	rig_wait_reset(p.backend);
+	RIG_WAIT_FOR(s, s.half_close_timeouts == 1);
+	assert_int_equal(s.idle_timeouts, 0);
+	pair_close(&p);
+}
+
+static void half_close_timeout_spares_a_download(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	rig.policy.value[POLICY_HALF_CLOSE_TIMEOUT] = PAST_DEADLINE_US / 1000;
+	p = pair_open();
+	shutdown(p.client, SHUT_WR);
+	rig_expect_end(p.backend);
+	trickle(p.backend, p.client);
+	close(p.backend);
+	rig_expect_end(p.client);
+	assert_int_equal(rig_stats().half_close_timeouts, 0);
+	close(p.client);
+	close(p.listener);
+}
+
+static void half_close_timeout_spares_an_open_connection(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	rig.policy.value[POLICY_HALF_CLOSE_TIMEOUT] = 50;
+	p = pair_open();
+	usleep(PAST_DEADLINE_US);
+	trickle(p.client, p.backend);
+	pair_close(&p);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, start, stop)
+	const struct CMUnitTest tests[] = {
+		T(a_refusing_endpoint_costs_no_client),
+		T(a_client_is_reset_when_everybody_refuses),
+		T(attempts_end_at_connect_attempts),
+		T(a_silent_endpoint_is_left_after_connect_timeout),
+		T(connect_timeout_spares_what_is_connected),
+		T(a_client_that_leaves_ends_the_attempt),
+		T(idle_timeout_resets_both_sides),
+		T(idle_timeout_spares_one_direction_that_moves),
+		T(no_idle_timeout_is_for_ever),
+		T(half_close_timeout_resets_both_sides),
+		T(half_close_timeout_spares_a_download),
+		T(half_close_timeout_spares_an_open_connection),
+	};
+
+	return cmocka_run_group_tests(tests, setup, NULL);
+}

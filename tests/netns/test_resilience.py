@@ -58,6 +58,15 @@ def grows(subject, name):
     poll.until(lambda: counter(subject, name) > before, f"{name} grows")
 
 
+def explained(subject, small, host):
+    """What `explain` says of the proxy's view of one endpoint."""
+    (svc,) = subject.daemon.explain(small.key)["services"]
+    addr = host.addr(small.family)
+    (endpoint,) = [e["proxy"] for e in svc["ports"][0]["endpoints"]
+                   if e["address"].strip("[").startswith(addr)]
+    return endpoint
+
+
 def end_of(host, at):
     """How a connection that cannot be served ends."""
     try:
@@ -274,6 +283,9 @@ def test_an_endpoint_that_fails_is_ejected_and_not_tried(
     try:
         assert set(client.names(from_pod, *small.at, 40)) == {"r2", "r3"}
         assert syns() == 0
+        told = explained(subject, small, bad_pod)
+        assert told["state"] == "ejected" and told["failures"] >= 3
+        assert 0 < told["ejectedForSeconds"] <= 600
     finally:
         bad_pod.ns.nft("delete table inet watch\n")
 
@@ -336,6 +348,8 @@ def test_the_last_endpoint_is_never_ejected(world, subject, applied, healthy,
         assert end_of(from_pod, small.at) != "answered"
     assert service_metric(subject, small, "ejected_endpoints") == 0
     assert counter(subject, "ejections_last") > 0
+    told = explained(subject, small, pod)
+    assert told["state"] == "in-rotation" and told["notEjectedBecause"]
     only.listen()
     assert client.ask(from_pod, *small.at)["name"] == "r1"
 

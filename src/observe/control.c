@@ -25,7 +25,7 @@
 #include "nodesplice/base/limits.h"
 #include "nodesplice/observe/control.h"
 
-#define CLIENT_MS	10000 /* from connect to close */
+#define CLIENT_MS	10000
 #define ACCEPT_RETRY_MS 1000
 #define BACKLOG		LIMIT_CONTROL_CLIENTS
 
@@ -49,6 +49,7 @@ struct control {
 	struct observed_control *counters; /* borrowed */
 	char *path;			   /* owned */
 	gid_t group;
+	uint32_t client_ms;
 	dev_t dev; /* of the file that we made */
 	ino_t ino;
 	int fd; /* owned */
@@ -198,7 +199,8 @@ static int client_new(struct control *c, int fd)
 	r = loop_add(c->loop, &cl->io, fd, EPOLLIN);
 	if (r < 0)
 		return r;
-	loop_timer_arm(c->loop, &cl->timer, loop_now_ms(c->loop) + CLIENT_MS);
+	loop_timer_arm(c->loop, &cl->timer,
+		       loop_now_ms(c->loop) + c->client_ms);
 	cl->next = c->clients;
 	cl->prevp = &c->clients;
 	if (cl->next)
@@ -352,6 +354,7 @@ int control_open(struct loop *l, const struct control_options *options,
 	c->data = options->data;
 	c->counters = options->counters;
 	c->group = options->group;
+	c->client_ms = options->client_ms ? options->client_ms : CLIENT_MS;
 	c->fd = -1;
 	c->listener = (struct loop_fd){.fd = -1, .fn = on_accept};
 	c->accept_again.fn = on_accept_again;

@@ -59,8 +59,9 @@ static enum MHD_Result add_headers(struct MHD_Response *response,
 				       a->allow);
 }
 
-/* Called with the headers complete; a body is never read, because the answer
- * is there before it.  MHD_NO closes the connection. */
+/* Called with the headers complete.  An answer at this first call makes the
+ * library close the connection behind it, and read no body: both are wanted.
+ * MHD_NO closes it at once. */
 static enum MHD_Result handle(void *data, struct MHD_Connection *connection,
 			      const char *url, const char *method,
 			      const char *version, const char *upload_data,

@@ -290,6 +290,42 @@ static void a_client_that_does_not_read_blocks_nobody(void **state)
 	close(fd);
 }
 
+static void a_slow_client_is_cut_off_and_counted(void **state)
+{
+	struct fixture *f = *state;
+	struct errbuf e;
+	char buf[64];
+	int fd;
+
+	control_free(f->control);
+	f->options.client_ms = 20;
+	assert_int_equal(control_open(f->loop, &f->options, &f->control, &e),
+			 0);
+	fd = connected(f);
+	assert_int_equal(send(fd, "a", 1, 0), 1);
+	assert_int_equal(hear(f, fd, buf, sizeof(buf)), 0);
+	assert_int_equal(f->counters.timeouts_n, 1);
+	assert_int_equal(f->counters.requests_n, 0);
+	close(fd);
+}
+
+static void a_client_in_time_is_spared(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t until = clock_now_ms() + 60;
+	char buf[64];
+	int fd = connected(f);
+
+	/* Three times what cuts the slow one off above. */
+	while (clock_now_ms() < until)
+		loop_turn(f->loop, 5);
+	assert_int_equal(send(fd, "a\n", 2, 0), 2);
+	hear(f, fd, buf, sizeof(buf));
+	assert_string_equal(buf, "0 2\na!");
+	assert_int_equal(f->counters.timeouts_n, 0);
+	close(fd);
+}
+
 static void a_living_daemons_socket_is_not_taken(void **state)
 {
 	struct fixture *f = *state;
@@ -365,6 +401,8 @@ int main(void)
 		CLAIM(a_line_without_end_and_a_nul_are_refused),
 		CLAIM(silent_clients_above_the_limit_are_turned_away),
 		CLAIM(a_client_that_does_not_read_blocks_nobody),
+		CLAIM(a_slow_client_is_cut_off_and_counted),
+		CLAIM(a_client_in_time_is_spared),
 		CLAIM(a_living_daemons_socket_is_not_taken),
 		CLAIM(a_dead_daemons_socket_is_replaced),
 		CLAIM(a_file_that_is_no_socket_is_left_alone),

@@ -120,7 +120,8 @@ static const char *ask(const struct fixture *f, const char *request, char *buf,
 	return answer;
 }
 
-#define TAIL " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+/* Nobody asks to close: the server does so by itself. */
+#define TAIL " HTTP/1.1\r\nHost: x\r\n\r\n"
 
 static void a_page_is_sent_with_its_status_and_type(void **state)
 {
@@ -130,6 +131,7 @@ static void a_page_is_sent_with_its_status_and_type(void **state)
 	ask(f, "GET /a%20b?c=d" TAIL, buf, sizeof(buf));
 	assert_memory_equal(buf, "HTTP/1.1 503 ", 13);
 	assert_non_null(strstr(buf, "Content-Type: text/x\r\n"));
+	assert_non_null(strstr(buf, "Connection: close\r\n"));
 	assert_non_null(strstr(buf, "X-Content-Type-Options: nosniff\r\n"));
 	assert_string_equal(strstr(buf, "\r\n\r\n"), "\r\n\r\nGET /a b");
 }
@@ -210,6 +212,51 @@ static void many_silent_clients_of_one_address_leave_room(void **state)
 		close(fds[i]);
 }
 
+/* Connected from another address of the loopback network. */
+static int client_from(const struct fixture *f, unsigned int host)
+{
+	struct sockad at = loopback(http_port(f->http));
+	struct sockaddr_storage ss;
+	socklen_t ss_n = sockad_to_sockaddr(&at, &ss);
+	const struct sockaddr_in from = {
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK + host),
+	};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	assert_int_equal(bind(fd, (const struct sockaddr *)&from, sizeof(from)),
+			 0);
+	connect(fd, (struct sockaddr *)&ss, ss_n);
+	return fd;
+}
+
+static void a_full_server_lets_others_wait_and_counts_it(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t deadline = clock_now_ms() + DEADLINE_MS;
+	static const char request[] = "GET /x" TAIL;
+	int fds[LIMIT_HTTP_CONNECTIONS], waiting;
+	char buf[4096];
+
+	for (unsigned int i = 0; i < LIMIT_HTTP_CONNECTIONS; i++)
+		fds[i] = client_from(f, 1 + i / LIMIT_HTTP_PER_ADDRESS);
+	while (f->counters.full_n == 0 && clock_now_ms() < deadline)
+		loop_turn(f->loop, 10);
+	assert_int_equal(f->counters.full_n, 1);
+	waiting = client(f);
+	assert_int_equal(send(waiting, request, strlen(request), MSG_NOSIGNAL),
+			 strlen(request));
+	loop_turn(f->loop, 10);
+	loop_turn(f->loop, 10);
+	assert_int_equal(f->requests_n, 0);
+	close(fds[0]);
+	read_all(f, waiting, buf, sizeof(buf));
+	assert_memory_equal(buf, "HTTP/1.1 503 ", 13);
+	close(waiting);
+	for (size_t i = 1; i < LIMIT_HTTP_CONNECTIONS; i++)
+		close(fds[i]);
+}
+
 static void headers_without_end_are_cut_off(void **state)
 {
 	struct fixture *f = *state;
@@ -256,6 +303,7 @@ int main(void)
 		CLAIM(a_page_larger_than_a_socket_arrives_whole),
 		CLAIM(an_address_that_is_taken_is_named),
 		CLAIM(many_silent_clients_of_one_address_leave_room),
+		CLAIM(a_full_server_lets_others_wait_and_counts_it),
 		CLAIM(headers_without_end_are_cut_off),
 		CLAIM(a_freed_server_listens_no_more),
 	};

@@ -40,6 +40,7 @@ struct control_options {
 	control_fn fn;
 	void *data;
 	struct observed_control *counters; /* borrowed until control_free() */
+	uint32_t client_ms;		   /* from connect to close; 0: 10 s */
 };
 
 /**
@@ -47,7 +48,7 @@ struct control_options {
  *
  * A socket file that nobody listens on is replaced.
  * Bounds: LIMIT_CONTROL_CLIENTS at once (further ones are told so),
- * LIMIT_CONTROL_LINE_BYTES, 10 s from connect to close.
+ * LIMIT_CONTROL_LINE_BYTES, client_ms.
  *
  * Return: 0; -EADDRINUSE (somebody listens there), -EEXIST (the path is no
  * socket), -errno; with text

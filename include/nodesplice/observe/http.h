@@ -35,7 +35,8 @@ typedef void (*http_fn)(const char *method, const char *path, uint64_t now_ms,
  *
  * Bounds: LIMIT_HTTP_CONNECTIONS at once, of these LIMIT_HTTP_PER_ADDRESS from
  * one address (so that no client keeps the probes of others out), 16 KiB of
- * headers, 10 s of silence.  Further connections wait in the backlog.
+ * headers, 10 s of silence, one request a connection (an idle client holds no
+ * place).  Further connections wait in the backlog.
  * The caller ignores SIGPIPE.
  *
  * Return: 0; -errno with a text that names the address and the reason

@@ -408,7 +408,8 @@ void k8s_http_drop(struct k8s_http_request *q)
 		release(q);
 }
 
-/* In words that stay the same from one try to the next. */
+/* In words that stay the same from one try to the next: no milliseconds, no
+ * numbers of streams. */
 static const char *describe(struct k8s_http_request *q, CURLcode code,
 			    struct errbuf *e)
 {
@@ -416,15 +417,28 @@ static const char *describe(struct k8s_http_request *q, CURLcode code,
 	long os_errno = 0;
 
 	curl_easy_getinfo(q->easy, CURLINFO_OS_ERRNO, &os_errno);
-	if (code == CURLE_COULDNT_CONNECT)
+	switch ((int)code) {
+	case CURLE_COULDNT_CONNECT:
 		errf(e, 0, "no connection to %s: %s", server,
 		     os_errno ? strerror((int)os_errno) : "refused");
-	else if (code == CURLE_OPERATION_TIMEDOUT)
+		break;
+	case CURLE_OPERATION_TIMEDOUT:
 		errf(e, 0, "no connection to %s within %ld s", server,
 		     CONNECT_TIMEOUT_MS / 1000);
-	else
+		break;
+	case CURLE_HTTP2:
+	case CURLE_HTTP2_STREAM:
+	case CURLE_GOT_NOTHING:
+	case CURLE_PARTIAL_FILE:
+	case CURLE_RECV_ERROR:
+	case CURLE_SEND_ERROR:
+		errf(e, 0, "the connection to %s broke", server);
+		break;
+	default: /* libcurl's enum grows */
 		errf(e, 0, "%s: %s", server,
 		     *q->error ? q->error : curl_easy_strerror(code));
+		break;
+	}
 	return e->text;
 }
 

@@ -268,6 +268,8 @@ static void token_free(char *token)
 
 void k8s_http_free(struct k8s_http *h)
 {
+	if (!h)
+		return;
 	/* Closes the connections: want_socket() is called for each. */
 	curl_multi_cleanup(h->multi);
 	loop_timer_stop(h->loop, &h->timer);

@@ -436,6 +436,8 @@ int k8s_source_new(struct loop *l, struct store *st,
 
 void k8s_source_free(struct k8s_source *s)
 {
+	if (!s)
+		return;
 	for (unsigned int k = 0; k < STORE_KIND_MAX_; k++) {
 		struct reflector *rf = &s->reflectors[k];
 
@@ -445,8 +447,7 @@ void k8s_source_free(struct k8s_source *s)
 		k8s_http_drop(&rf->request);
 		k8s_watch_fini(&rf->watch);
 	}
-	if (s->http)
-		k8s_http_free(s->http);
+	k8s_http_free(s->http);
 	if (s->doc)
 		json_doc_free(s->doc);
 	bad_free_all(s);

@@ -261,6 +261,7 @@ class Cluster:
              f"--service-account-signing-key-file={self.path('sa.key')}",
              f"--service-cluster-ip-range={service_cidrs}",
              "--disable-admission-plugins=ServiceAccount",
+             "--allow-privileged=true",
              "--anonymous-auth=false", "--profiling=false"],
             self.path("apiserver.log"))
         api = Api(self.machine.ns, self.path("ca.crt"), ADMIN_TOKEN)

@@ -115,6 +115,8 @@ _COLLECTIONS = {
         "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
     "Node": "/api/v1/nodes",
     "Secret": "/api/v1/namespaces/{namespace}/secrets",
+    "ConfigMap": "/api/v1/namespaces/{namespace}/configmaps",
+    "DaemonSet": "/apis/apps/v1/namespaces/{namespace}/daemonsets",
     "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding":

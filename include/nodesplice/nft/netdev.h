@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * nft/netdev.h - the node's addresses and bridges, followed by rtnetlink
+ * nft/netdev.h - the node's addresses, followed by rtnetlink
  *
  * Layer: nft.  Control thread only.
  */
@@ -14,7 +14,7 @@ struct netdev_addr {
 	struct addr addr;
 	uint8_t prefix_n;
 	uint8_t scope; /* RT_SCOPE_* */
-	bool usable;   /* neither tentative nor deprecated */
+	bool usable;   /* link up, neither tentative nor deprecated */
 	unsigned int ifindex;
 	char ifname[16];
 };
@@ -23,13 +23,17 @@ struct netdev;
 
 /**
  * netdev_new() - Read addresses and links, then follow them
- * @changed:	On @l after a burst of changes
+ * @changed:	On @l after a burst of changes, if the addresses, or the one
+ *		that packets to the world have, are others than before
+ *
+ * Return: 0; -errno with text
  */
 int netdev_new(struct loop *l, void (*changed)(void *data), void *data,
 	       struct netdev **ret_netdev, struct errbuf *e);
 void netdev_free(struct netdev *d);
 DEFINE_FREEP(struct netdev, netdev_free)
 
+/* Sorted by address; IPv6 link-local ones are left out.  Until @changed. */
 size_t netdev_addrs(const struct netdev *d,
 		    const struct netdev_addr **ret_addrs);
 
@@ -37,7 +41,7 @@ size_t netdev_addrs(const struct netdev *d,
  * netdev_node_addr() - The address that intercepted traffic is sent to
  * @preferred:	The Node's InternalIPs: taken if local
  *
- * Else a usable global address on the interface of the default route, else any
+ * Else the source address that the kernel gives packets to the world, else any
  * usable global address.  AF_UNSPEC if there is none.
  */
 struct addr netdev_node_addr(const struct netdev *d, uint8_t family,

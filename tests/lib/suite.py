@@ -6,6 +6,8 @@ asan   the same with AddressSanitizer and UndefinedBehaviorSanitizer
 tsan   those of the proxy and of the loop with ThreadSanitizer
 netns  the whole daemon in namespaces, fed with manifests, ASan build
 e2e    the whole daemon beside a real API server, ASan build
+oracle (only if named) what both must do, with kube-proxy as the program
+       under test: shows that the tests ask for what Kubernetes does
 """
 import argparse
 import json
@@ -118,7 +120,7 @@ def run_meson(name, count, only, wanted=lambda name: True):
     count_meson(folder, count)
 
 
-def run_pytest(part, count, only):
+def run_pytest(part, count, only, folders, *options):
     folder = build("asan")
     if folder is None:
         count.add("failed", part, "the daemon does not build")
@@ -128,8 +130,8 @@ def run_pytest(part, count, only):
         os.unlink(report)
     call(["/usr/bin/python3", "-m", "pytest", "-q", "--junitxml", report,
           "-c", f"{TOP}/tests/pytest.ini", "--nodesplice",
-          f"{folder}/nodesplice", *(["-k", only] if only else []),
-          f"{TOP}/tests/{part}"],
+          f"{folder}/nodesplice", *options, *(["-k", only] if only else []),
+          *(f"{TOP}/tests/{name}" for name in folders)],
          env={**os.environ, **SANITIZERS, "PYTHONDONTWRITEBYTECODE": "1"})
     if not os.path.exists(report):
         count.add("failed", part, "pytest did not run")
@@ -181,7 +183,7 @@ def need_kube():
 
 
 def main():
-    parts = ("unit", "asan", "tsan", "netns", "e2e")
+    parts = ("unit", "asan", "tsan", "netns", "e2e", "oracle")
     parser = argparse.ArgumentParser(prog="tests/run")
     parser.add_argument("--only", metavar="PATTERN",
                         help="only tests whose name has it")
@@ -192,7 +194,7 @@ def main():
     if unknown:
         parser.error(f"no such part: {' '.join(sorted(unknown))}")
     count = Count()
-    for part in [p for p in parts if p in (args.parts or parts)]:
+    for part in [p for p in parts if p in (args.parts or parts[:-1])]:
         print(f"=== {part}", flush=True)
         if part == "unit":
             run_meson("plain", count, args.only)
@@ -200,10 +202,15 @@ def main():
             run_meson("asan", count, args.only)
         elif part == "tsan":
             run_meson("tsan", count, args.only, THREADED.search)
+        elif part == "netns":
+            run_pytest(part, count, args.only, ["netns"])
+        elif part == "e2e":
+            need_kube()
+            run_pytest(part, count, args.only, ["e2e"])
         else:
-            if part == "e2e":
-                need_kube()
-            run_pytest(part, count, args.only)
+            need_kube()
+            run_pytest(part, count, args.only, ["netns", "e2e"],
+                       "--subject", "kube-proxy")
     for note in count.notes:
         print(note)
     print(count.line())

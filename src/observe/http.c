@@ -93,23 +93,36 @@ static enum MHD_Result handle(void *data, struct MHD_Connection *connection,
 	return MHD_queue_response(connection, a.status, response);
 }
 
-static void count_full(struct http *h)
+static unsigned int connections(const struct http *h)
 {
 	const union MHD_DaemonInfo *info = MHD_get_daemon_info(
 		h->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
-	bool full = info && info->num_connections >= LIMIT_HTTP_CONNECTIONS;
 
-	if (full && !h->was_full)
-		h->counters->full_n++;
-	h->was_full = full;
+	return info ? info->num_connections : 0;
+}
+
+/* Above a limit the library leaves the listening socket alone, and only the
+ * beginning of a run looks whether there is room again: so run once more after
+ * a connection has ended. */
+static void run_while_they_end(struct http *h)
+{
+	unsigned int before, now = connections(h);
+
+	do {
+		before = now;
+		MHD_run(h->daemon);
+		now = connections(h);
+		if (now >= LIMIT_HTTP_CONNECTIONS && !h->was_full)
+			h->counters->full_n++;
+		h->was_full = now >= LIMIT_HTTP_CONNECTIONS;
+	} while (now < before);
 }
 
 static void run(struct http *h)
 {
 	MHD_UNSIGNED_LONG_LONG wait_ms;
 
-	MHD_run(h->daemon);
-	count_full(h);
+	run_while_they_end(h);
 	if (MHD_get_timeout(h->daemon, &wait_ms) == MHD_YES)
 		loop_timer_arm(h->loop, &h->timer,
 			       loop_now_ms(h->loop) + wait_ms);

@@ -213,10 +213,10 @@ static void account(struct px_conn *c, const uint64_t moved[PX_SIDE_MAX_],
 		c->moved_ms = loop_now_ms(w->loop);
 	if (!moved[PX_CLIENT] && !moved[PX_ENDPOINT])
 		return;
-	px_count(&w->stats.bytes_in, moved[PX_CLIENT]);
-	px_count(&w->stats.bytes_out, moved[PX_ENDPOINT]);
 	add_shared(&conf_of(c)->group->count.bytes_in, moved[PX_CLIENT]);
 	add_shared(&conf_of(c)->group->count.bytes_out, moved[PX_ENDPOINT]);
+	px_count(&w->stats.bytes_in, moved[PX_CLIENT]);
+	px_count(&w->stats.bytes_out, moved[PX_ENDPOINT]);
 }
 
 static bool half_closed(const struct px_conn *c)

@@ -159,23 +159,33 @@ static void rig_applied(uint64_t generation, void *data)
 	r->applied = generation;
 }
 
-static void rig_start(unsigned int workers_n, uint64_t splice_from_bytes)
+static void rig_start_with(struct px_options o)
 {
-	struct px_options o = {
-		.workers_n = workers_n,
-		.port = {RIG_PORT, RIG_PORT + 1, RIG_PORT + 2},
-		.socket_mark = RIG_MARK,
-		.kept_ports_min = RIG_KEPT_MIN,
-		.kept_ports_max = RIG_KEPT_MAX,
-		.splice_from_bytes = splice_from_bytes,
-	};
 	struct errbuf e = {""};
 
+	for (int i = 0; i < PX_ENTRY_MAX_; i++)
+		o.port[i] = (uint16_t)(RIG_PORT + i);
+	o.socket_mark = RIG_MARK;
+	o.kept_ports_min = RIG_KEPT_MIN;
+	o.kept_ports_max = RIG_KEPT_MAX;
 	policy_init(&rig.policy);
 	rig.applied = rig.generation = 0;
 	assert_int_equal(loop_new(&rig.loop), 0);
 	if (px_start(rig.loop, &o, rig_applied, &rig, &rig.px, &e) < 0)
 		fail_msg("px_start: %s", e.text);
+}
+
+static void rig_start(unsigned int workers_n, uint64_t splice_from_bytes)
+{
+	rig_start_with(
+		(struct px_options){.workers_n = workers_n,
+				    .splice_from_bytes = splice_from_bytes});
+}
+
+static void rig_start_limited(uint32_t max_connections)
+{
+	rig_start_with((struct px_options){.workers_n = 1,
+					   .max_connections = max_connections});
 }
 
 static void rig_plan_free(struct service_plan *sp)

@@ -466,9 +466,12 @@ static struct manifest_file *find_file(const struct manifest_set *s,
 				       const char *name, size_t sorted_n)
 {
 	struct manifest_file key = {.name = (char *)name}, *at = &key;
-	struct manifest_file **found = bsearch(
-		&at, s->files, sorted_n, sizeof(*s->files), compare_files);
+	struct manifest_file **found;
 
+	if (sorted_n == 0)
+		return NULL;
+	found = bsearch(&at, s->files, sorted_n, sizeof(*s->files),
+			compare_files);
 	return found ? *found : NULL;
 }
 

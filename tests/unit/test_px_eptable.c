@@ -6,6 +6,7 @@
 #include <sched.h>
 
 #include "px_rig.h"
+#include "scarce.h"
 
 #define OVER_MS (RIG_START_MS + 30000)
 
@@ -213,6 +214,74 @@ static void an_endpoint_that_left_frees_its_place(void **state)
 	rig_set(&r, again, ARRAY_SIZE(again));
 	assert_int_equal(rig_read(&r, 0, RIG_START_MS).state, PX_ENDPOINT_IN);
 	assert_int_equal(rig_read(&r, 0, RIG_START_MS).failures, 0);
+	rig_close(&r);
+}
+
+static void without_memory_a_group_stays_as_it_was(void **state)
+{
+	struct plan_endpoint wanted[3] = {
+		{.at = rig_at(2)}, {.at = rig_at(3)}, {.at = rig_at(4)}};
+	struct plan_port port = {
+		.name = (char *)"default/web:http",
+		.family = AF_INET,
+		.endpoints = wanted,
+		.endpoints_n = ARRAY_SIZE(wanted),
+	};
+	struct px_group *group = NULL;
+	unsigned int failures_n = 0;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, 2);
+	assert_int_equal(rig_fail(&r, 1), OUTLIER_EJECT);
+	while (scarce_left = failures_n,
+	       px_eptable_set(r.table, &port, &group) < 0) {
+		struct sockad at = rig_at(3);
+		struct px_endpoint *ep;
+
+		scarce_left = UINT_MAX;
+		failures_n++;
+		assert_null(group);
+		assert_int_equal(px_group_endpoint(r.group, &at, &ep), -ENOENT);
+		assert_int_equal(rig_read_group(&r).endpoints_n, 2);
+		assert_int_equal(rig_read_group(&r).ejected_n, 1);
+	}
+	scarce_left = UINT_MAX;
+	/* The array, and two new endpoints. */
+	assert_int_equal(failures_n, 3);
+	assert_int_equal(rig_read_group(&r).endpoints_n, 3);
+	assert_int_equal(rig_read_group(&r).ejected_n, 1);
+	px_group_unref(group);
+	rig_close(&r);
+}
+
+static void without_memory_there_is_no_new_group(void **state)
+{
+	struct plan_endpoint wanted = {.at = rig_at(1)};
+	struct plan_port port = {
+		.name = (char *)"default/other",
+		.family = AF_INET,
+		.endpoints = &wanted,
+		.endpoints_n = 1,
+	};
+	struct px_group *group = NULL;
+	unsigned int failures_n = 0;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, 1);
+	while (scarce_left = failures_n,
+	       px_eptable_set(r.table, &port, &group) < 0) {
+		scarce_left = UINT_MAX;
+		failures_n++;
+		assert_null(group);
+		assert_null(px_eptable_find(r.table, "default/other", AF_INET));
+	}
+	scarce_left = UINT_MAX;
+	assert_true(failures_n >= 3);
+	assert_ptr_equal(px_eptable_find(r.table, "default/other", AF_INET),
+			 group);
+	px_group_unref(group);
 	rig_close(&r);
 }
 
@@ -588,6 +657,8 @@ int main(void)
 			a_failed_probe_keeps_its_place_and_waits_longer),
 		cmocka_unit_test(endpoints_that_stay_keep_their_state),
 		cmocka_unit_test(an_endpoint_that_left_frees_its_place),
+		cmocka_unit_test(without_memory_a_group_stays_as_it_was),
+		cmocka_unit_test(without_memory_there_is_no_new_group),
 		cmocka_unit_test(groups_are_found_by_name_and_family),
 		cmocka_unit_test(of_two_workers_exactly_one_ejects),
 		cmocka_unit_test(of_two_failures_at_once_both_count),

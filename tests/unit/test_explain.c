@@ -71,7 +71,7 @@ static char *explained(struct observing *ob, const char *target)
 static void assert_says(const char *text, const char *part)
 {
 	if (!strstr(text, part))
-		fail_msg("no \"%s\" in:\n%s", part, text);
+		fail_msg("no \"%s\" in:\n%s", part, text ? text : "");
 }
 
 static void a_service_reads_from_frontend_to_endpoint(void **state)

@@ -99,7 +99,7 @@ static void a_node_that_is_well_reads_so(void **state)
 static void assert_says(const char *text, const char *part)
 {
 	if (!strstr(text, part))
-		fail_msg("no \"%s\" in:\n%s", part, text);
+		fail_msg("no \"%s\" in:\n%s", part, text ? text : "");
 }
 
 static void each_trouble_is_named(void **state)

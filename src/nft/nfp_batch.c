@@ -12,6 +12,7 @@
  */
 #include <arpa/inet.h>
 #include <assert.h>
+#include <errno.h>
 #include <libnftnl/chain.h>
 #include <libnftnl/set.h>
 #include <libnftnl/table.h>
@@ -495,6 +496,38 @@ void nfp_batch_new_set(struct nfp_batch *b, const struct nfp_set *def)
 		return;
 	nftnl_set_nlmsg_build_payload(nlh, s);
 	nfp_batch_end(b, nlh);
+}
+
+static bool same_data(const struct nftnl_set *a, const struct nftnl_set *b,
+		      uint16_t attr)
+{
+	uint32_t a_n = 0, b_n = 0;
+	const void *a_data = nftnl_set_get_data(a, attr, &a_n);
+	const void *b_data = nftnl_set_get_data(b, attr, &b_n);
+
+	return a_n == b_n && (a_n == 0 || memcmp(a_data, b_data, a_n) == 0);
+}
+
+int nfp_set_matches(const struct nfp_set *def, const struct nlmsghdr *nlh)
+{
+	static const uint16_t numbers[] = {
+		NFTNL_SET_FLAGS,     NFTNL_SET_KEY_TYPE, NFTNL_SET_KEY_LEN,
+		NFTNL_SET_DATA_TYPE, NFTNL_SET_DATA_LEN, NFTNL_SET_DESC_SIZE,
+	};
+	cleanup_(set_freep) struct nftnl_set *wanted = nftnl_set_alloc();
+	cleanup_(set_freep) struct nftnl_set *got = nftnl_set_alloc();
+
+	if (!wanted || !got || fill_set(wanted, def, 0) < 0)
+		return -ENOMEM;
+	if (nftnl_set_nlmsg_parse(nlh, got) < 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		if (nftnl_set_get_u32(wanted, numbers[i]) !=
+		    nftnl_set_get_u32(got, numbers[i]))
+			return 0;
+	}
+	return same_data(wanted, got, NFTNL_SET_DESC_CONCAT) &&
+	       same_data(wanted, got, NFTNL_SET_USERDATA);
 }
 
 static const struct {

@@ -117,6 +117,16 @@ struct nfp_set {
 };
 
 void nfp_batch_new_set(struct nfp_batch *b, const struct nfp_set *s);
+/**
+ * nfp_set_matches() - Whether the kernel's set is the one defined
+ * @nlh:	NFT_MSG_NEWSET, as listed
+ *
+ * What nft shows of it counts as well (names of types, comment): a set is not
+ * changed after it was made.
+ *
+ * Return: 1, 0; -ENOMEM
+ */
+int nfp_set_matches(const struct nfp_set *s, const struct nlmsghdr *nlh);
 void nfp_batch_del_set(struct nfp_batch *b, uint8_t family, const char *table,
 		       const char *name);
 /* Delete its elements. */

@@ -120,8 +120,9 @@ static struct batch_mark batch_mark(uint16_t type)
 	};
 }
 
-/* One piece of the batch as one transaction. */
-static int send_piece(struct nfp_socket *s, const uint8_t *data, size_t len)
+/* One piece of the batch as one transaction, or without its end. */
+static int send_piece(struct nfp_socket *s, const uint8_t *data, size_t len,
+		      bool with_end)
 {
 	struct batch_mark begin = batch_mark(NFNL_MSG_BATCH_BEGIN);
 	struct batch_mark end = batch_mark(NFNL_MSG_BATCH_END);
@@ -135,7 +136,7 @@ static int send_piece(struct nfp_socket *s, const uint8_t *data, size_t len)
 		.msg_name = &kernel,
 		.msg_namelen = sizeof(kernel),
 		.msg_iov = parts,
-		.msg_iovlen = ARRAY_SIZE(parts),
+		.msg_iovlen = ARRAY_SIZE(parts) - !with_end,
 	};
 	ssize_t n;
 
@@ -258,7 +259,7 @@ static int commit_piece(struct nfp_socket *s, struct nfp_batch *b, size_t start,
 	int r;
 
 	last->nlmsg_flags |= NLM_F_ACK;
-	r = send_piece(s, b->data + start, end - start);
+	r = send_piece(s, b->data + start, end - start, true);
 	last->nlmsg_flags &= (uint16_t)~NLM_F_ACK;
 	if (r == -EMSGSIZE || r == -ENOBUFS)
 		return r; /* too large: told by the caller if it stays so */
@@ -318,6 +319,22 @@ int nfp_socket_commit(struct nfp_socket *s, struct nfp_batch *b,
 		}
 	}
 	return 0;
+}
+
+int nfp_socket_check(struct nfp_socket *s, struct nfp_batch *b,
+		     struct errbuf *e)
+{
+	struct nlmsghdr *last = last_message(b, 0, b->len);
+	struct answer a = {0};
+	int r;
+
+	if (b->failed || !last)
+		return errf(e, -ENOMEM, "transaction: out of memory");
+	last->nlmsg_flags |= NLM_F_ACK;
+	r = send_piece(s, b->data, b->len, false);
+	if (r == 0)
+		r = read_answers(s, last->nlmsg_seq, &a);
+	return r < 0 ? tell(b, &a, r, e) : 0;
 }
 
 /* What became of a dump so far. */

@@ -40,6 +40,15 @@ int nfp_socket_commit(struct nfp_socket *s, struct nfp_batch *b,
 		      struct errbuf *e);
 
 /**
+ * nfp_socket_check() - Ask whether a batch would be accepted
+ *
+ * Nothing is written: without its end a batch is undone.
+ * Return: 0; -errno with text
+ */
+int nfp_socket_check(struct nfp_socket *s, struct nfp_batch *b,
+		     struct errbuf *e);
+
+/**
  * nfp_socket_dump() - Ask for a list, hand each message to a callback
  * @nlh:	The request, NLM_F_DUMP set; its sequence number is filled
  * @cb:		MNL_CB_OK to go on, MNL_CB_ERROR with errno to stop

@@ -158,8 +158,9 @@ static int build_source_ranges(struct plan_port *pp, const struct service *s)
 			pp->source_ranges[pp->source_ranges_n++] =
 				s->source_ranges[i];
 	}
-	qsort(pp->source_ranges, pp->source_ranges_n,
-	      sizeof(*pp->source_ranges), range_compare);
+	if (pp->source_ranges_n > 0)
+		qsort(pp->source_ranges, pp->source_ranges_n,
+		      sizeof(*pp->source_ranges), range_compare);
 	for (size_t i = 0; i < pp->source_ranges_n; i++) {
 		const struct cidr *c = &pp->source_ranges[i];
 
@@ -298,8 +299,9 @@ static int build_port_frontends(struct building *b, struct plan_port *pp,
 		if (add_problem(b->sp, sentence) < 0)
 			return -ENOMEM;
 	}
-	qsort(pp->frontends, pp->frontends_n, sizeof(*pp->frontends),
-	      frontend_compare);
+	if (pp->frontends_n > 0)
+		qsort(pp->frontends, pp->frontends_n, sizeof(*pp->frontends),
+		      frontend_compare);
 	return 0;
 }
 

@@ -357,8 +357,9 @@ int plan_update(struct plan *p, struct store *st,
 		free(walk.keys[i]);
 	}
 	free(walk.keys);
-	qsort(ret_changes->items, ret_changes->n, sizeof(*ret_changes->items),
-	      change_compare);
+	if (ret_changes->n > 0)
+		qsort(ret_changes->items, ret_changes->n,
+		      sizeof(*ret_changes->items), change_compare);
 	return r;
 }
 

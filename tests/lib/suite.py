@@ -36,8 +36,7 @@ THREADED = re.compile(r"px|outlier|pick|eptable|loop|mailbox|timer")
 CANNOT = "kernel: "
 GO_VERSION = "1.26.8"
 SANITIZERS = {
-    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:"
-                    "strict_string_checks=1",
+    "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     "TSAN_OPTIONS": "halt_on_error=0:second_deadlock_stack=1",
 }

@@ -350,6 +350,7 @@ static void write_change(struct nfp_floor *f, struct nfp_batch *b,
 			 const struct change *c, const struct nfp_options *o)
 {
 	write_chains(b, &c->first_used, o);
+	nfp_batch_cut(b);
 	write_elements(f, b, c);
 	delete_elements(f, b, c);
 	if (c->unused.n && !f->chains_linger) {
@@ -500,6 +501,8 @@ static int write_sync(struct nfp_floor *f, struct nfp_batch *b,
 		nfp_batch_del_table(b, NFPROTO_INET, NFP_FLOOR_TABLE);
 	nfp_skeleton_write(b, o);
 	write_chains(b, &c->first_used, o);
+	if (rb->unread_n == 0 && !rb->incompatible)
+		nfp_batch_cut(b); /* else what there was would be missing */
 	for (size_t i = 0; i < rb->unread_n; i++)
 		nfp_batch_flush_set(b, NFPROTO_INET, NFP_FLOOR_TABLE,
 				    nfp_set_name(rb->unread[i], name));

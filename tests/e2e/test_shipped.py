@@ -8,7 +8,8 @@ import subprocess
 import pytest
 import yaml
 
-from lib import daemon, kube, objects, world as worlds
+from lib import daemon, kube, objects, subject as subjects, web, \
+    world as worlds
 from lib.netns import run
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(
@@ -17,6 +18,7 @@ FILES = ("rbac.yaml", "configmap.yaml", "daemonset.yaml",
          "example-service.yaml")
 ACCOUNT_DIR = "/var/run/secrets/kubernetes.io/serviceaccount"
 PROGRAM = "/usr/sbin/nodesplice"
+PORT = 8980
 
 
 def read(name):
@@ -129,6 +131,43 @@ def test_the_daemon_runs_with_four_capabilities_and_init_alone_with_all():
     assert context["readOnlyRootFilesystem"] is True
     assert container("init")["args"] == ["init"]
     assert container("init")["securityContext"]["privileged"] is True
+
+
+@pytest.fixture(scope="module")
+def confined(world, session_dir):
+    """A daemon with the rights of the DaemonSet's container."""
+    folder = f"{session_dir}/confined"
+    os.makedirs(folder)
+    rights = container("nodesplice")["securityContext"]["capabilities"]["add"]
+    bounding = ",".join(["-all", *("+" + r.lower() for r in rights)])
+    with open(f"{folder}/nodesplice", "w", encoding="utf-8") as f:
+        f.write("#!/bin/sh\nexec setpriv --inh-caps=-all --no-new-privs "
+                f'--bounding-set={bounding} {daemon.BINARY} "$@"\n')
+    os.chmod(f"{folder}/nodesplice", 0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(daemon, "BINARY", f"{folder}/nodesplice")
+        s = subjects.NodespliceFiles(world, folder)
+    yield s
+    s.close()
+
+
+def effective_capabilities(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        return int(re.search(r"^CapEff:\s*(\w+)", f.read(), re.M)[1], 16)
+
+
+def test_the_daemon_serves_with_the_rights_of_its_container(
+        world, confined, family):
+    """...and the backend sees the client: a transparent socket."""
+    numbers = {"NET_ADMIN": 12, "SETUID": 7, "SETGID": 6, "SETPCAP": 8}
+    most = sum(1 << n for n in numbers.values())
+    assert effective_capabilities(confined.daemon.pid) & ~most == 0
+    pod, backend = world.pod("shipped-client"), world.pod("shipped")
+    world.serve(backend, PORT + family)
+    small = web.Small(world, family, [backend], PORT + family)
+    confined.apply(*small.objects)
+    with web.connect_carried(confined, pod, small.at) as c:
+        assert c.first["peer"] == pod.addr(family)
 
 
 def test_no_container_lists_ports():

@@ -9,7 +9,8 @@
  * Creation alone tells of nothing to read yet: the file that a program is
  * still writing is read when it is closed.  Links are complete when they are
  * created; a ConfigMap mount swaps its "..data" link, behind which every file
- * may have changed, so an event of a name that is no manifest's touches all.
+ * may have changed.  A file that was nameless while it was written (O_TMPFILE)
+ * is closed under the name "#inode".
  *
  * When the directory goes away, what is known stays in force, and the path is
  * tried again every RETRY_MS; the first load afterwards reads everything.
@@ -159,7 +160,12 @@ static void on_event(struct file_source *s, const struct inotify_event *ev)
 	}
 	if (!name || ((ev->mask & IN_CREATE) && is_unfinished(s, name)))
 		return;
-	manifest_set_touch(s->set, manifest_set_wants(name) ? name : NULL);
+	if (manifest_set_wants(name))
+		manifest_set_touch(s->set, name);
+	else if (strncmp(name, "..", 2) == 0)
+		manifest_set_touch(s->set, NULL);
+	else if (name[0] != '#')
+		return;
 	schedule_load(s);
 }
 

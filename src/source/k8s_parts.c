@@ -94,10 +94,12 @@ int k8s_read_ip(struct k8s_reader *r, struct json v, struct addr *ret_addr)
 	return 0;
 }
 
-/*
- * An address that Services are reached at.  The API server takes any address;
- * one that every host uses for itself would be taken away from the node.
- */
+bool k8s_is_every_hosts(const struct addr *a)
+{
+	return addr_is_unspecified(a) || addr_is_loopback(a) ||
+	       addr_is_multicast(a);
+}
+
 int k8s_read_vip(struct k8s_reader *r, struct json v, void *out)
 {
 	struct addr a;
@@ -105,8 +107,7 @@ int k8s_read_vip(struct k8s_reader *r, struct json v, void *out)
 
 	if (error < 0)
 		return error;
-	if (addr_is_unspecified(&a) || addr_is_loopback(&a) ||
-	    addr_is_multicast(&a))
+	if (k8s_is_every_hosts(&a))
 		return k8s_refuse(
 			r, v, "neither unspecified, loopback nor multicast");
 	*(struct addr *)out = a;
@@ -121,8 +122,7 @@ int k8s_read_plain_ip(struct k8s_reader *r, struct json v, void *out)
 
 	if (error < 0)
 		return error;
-	if (addr_is_unspecified(&a) || addr_is_loopback(&a) ||
-	    addr_is_link_local(&a) || addr_is_multicast(&a))
+	if (k8s_is_every_hosts(&a) || addr_is_link_local(&a))
 		return k8s_refuse(
 			r, v,
 			"neither unspecified, loopback, link-local nor multicast");

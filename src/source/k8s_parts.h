@@ -32,12 +32,16 @@ int k8s_read_key(struct k8s_reader *r, struct json object,
  * NULL.  Return: @error */
 int k8s_refused(struct errbuf *e, int error, const char *kind, const char *key);
 
+/* An address that every host uses for itself: unspecified, loopback or
+ * multicast.  As a VIP it would be taken away from the node. */
+bool k8s_is_every_hosts(const struct addr *a);
+
 /* Read functions; @out in the comment. */
 int k8s_read_protocol(struct k8s_reader *r, struct json v,
 		      void *out); /* enum protocol * */
 int k8s_read_ip(struct k8s_reader *r, struct json v,
 		struct addr *ret_addr); /* any address */
-/* struct addr *: an address that Services are reached at */
+/* struct addr *: a cluster IP */
 int k8s_read_vip(struct k8s_reader *r, struct json v, void *out);
 /* struct addr *: an address that may be an endpoint */
 int k8s_read_plain_ip(struct k8s_reader *r, struct json v, void *out);

@@ -337,9 +337,15 @@ static int read_ip_mode(struct k8s_reader *r, struct json v, void *out)
 	return error;
 }
 
+/* Some load balancers of one machine say 127.0.0.1: theirs, not ours. */
 static int read_ingress_ip(struct k8s_reader *r, struct json v, void *out)
 {
-	return json_equals(v, "") ? 0 : k8s_read_vip(r, v, out);
+	struct addr a = {0};
+	int error = json_equals(v, "") ? 0 : k8s_read_ip(r, v, &a);
+
+	if (error == 0 && !k8s_is_every_hosts(&a))
+		*(struct addr *)out = a;
+	return error;
 }
 
 static int read_ingress_item(struct k8s_reader *r, struct json v, void *out)
@@ -354,7 +360,7 @@ static int read_ingress_item(struct k8s_reader *r, struct json v, void *out)
 
 	if (error < 0)
 		return error;
-	if (ingress->addr.family == AF_UNSPEC) { /* a host name only */
+	if (ingress->addr.family == AF_UNSPEC) {
 		*ingress = (struct service_ingress){0};
 		return K8S_SKIP_ITEM;
 	}

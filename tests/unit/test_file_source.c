@@ -96,6 +96,21 @@ static void write_file(const char *name, const char *content)
 	assert_int_equal(fclose(f), 0);
 }
 
+/* Write without a name, then link: no close is seen under the name. */
+static void link_file(const char *name, const char *content)
+{
+	int fd = open(dir, O_TMPFILE | O_WRONLY, 0600);
+	char from[64];
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, content, strlen(content)), strlen(content));
+	snprintf(from, sizeof(from), "/proc/self/fd/%d", fd);
+	assert_int_equal(linkat(AT_FDCWD, from, AT_FDCWD, path_of(name),
+				AT_SYMLINK_FOLLOW),
+			 0);
+	assert_int_equal(close(fd), 0);
+}
+
 static void remove_file(const char *name)
 {
 	assert_int_equal(unlink(path_of(name)), 0);
@@ -300,6 +315,8 @@ static void a_changed_file_is_followed(void **state)
 	write_file("b.tmp", SERVICE("b", "10.96.0.4"));
 	move_file("b.tmp", "b.yaml");
 	turn_until_vip("default/b", "10.96.0.4");
+	link_file("c.yaml", SERVICE("c", "10.96.0.5"));
+	turn_until_vip("default/c", "10.96.0.5");
 	remove_file("a.yaml");
 	turn_until_vip("default/a", "-");
 	assert_string_equal(vip("default/b"), "10.96.0.4");

@@ -156,7 +156,8 @@ static void every_field_of_a_service_is_read(void **state)
 {
 	struct service *s = service(
 		"{'status':{'loadBalancer':{'ingress':[{'hostname':'lb.test'},"
-		"{'ip':'203.0.113.9','ipMode':'Proxy'},{'ip':'fd00::9'}]}},"
+		"{'ip':'203.0.113.9','ipMode':'Proxy'},{'ip':'127.0.0.1'},"
+		"{'ip':'fd00::9'}]}},"
 		"'spec':{'ports':[{'name':'http','port':80,'nodePort':30080,"
 		"'targetPort':'web'},{'name':'dns','port':53,'protocol':'UDP',"
 		"'targetPort':5353}],'sessionAffinity':'ClientIP',"

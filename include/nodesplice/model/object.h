@@ -72,7 +72,7 @@ struct service {
 	size_t cluster_ips_n;
 	struct addr *external_ips;
 	size_t external_ips_n;
-	struct service_ingress *ingress; /* entries with an ip only */
+	struct service_ingress *ingress; /* entries with a usable ip only */
 	size_t ingress_n;
 	struct cidr *source_ranges;
 	size_t source_ranges_n;

@@ -2,8 +2,8 @@
 /*
  * Theory of operation
  *
- *   bytes --check()--> grammar, depth, number of tokens --jsmn--> tokens
- *         --link()--> each token knows where its subtree ends
+ *   bytes --json_check()--> grammar, depth, number of tokens --jsmn--> tokens
+ *         --link_tokens()--> each token knows where its subtree ends
  *
  * jsmn, even when strict, takes much that is not JSON ("{"a"}", "[1 2]",
  * "-x") and needs to be told how many tokens to expect.  So one pass over the
@@ -14,7 +14,7 @@
  * jsmn walks from a closing bracket up the parents of the last token; the
  * bounded depth bounds that walk, so the whole is linear in the bytes.
  *
- * After link(), the parent field of a token holds the index of the first token
+ * After link_tokens(), the parent field of a token holds the index of the first token
  * behind its subtree.  A key is the parent of its value, thus the end of a
  * key's subtree is the next key: walking members touches one token each.
  *
@@ -31,6 +31,7 @@
 #define JSMN_PARENT_LINKS
 #include <jsmn.h>
 
+#include "json_check.h"
 #include "nodesplice/base/limits.h"
 #include "nodesplice/source/json.h"
 
@@ -42,253 +43,6 @@ struct json_doc {
 	jsmntok_t *tokens;
 	size_t room;
 };
-
-/* What check() expects next. */
-enum expect {
-	EXPECT_VALUE,
-	EXPECT_VALUE_OR_END, /* after '[' */
-	EXPECT_KEY,
-	EXPECT_KEY_OR_END, /* after '{' */
-	EXPECT_COLON,
-	EXPECT_COMMA_OR_END,
-	EXPECT_NOTHING, /* the root is complete */
-	EXPECT_MAX_,
-};
-
-static const char *const expect_names[] = {
-	[EXPECT_VALUE] = "a value",
-	[EXPECT_VALUE_OR_END] = "a value or ']'",
-	[EXPECT_KEY] = "a key",
-	[EXPECT_KEY_OR_END] = "a key or '}'",
-	[EXPECT_COLON] = "':'",
-	[EXPECT_COMMA_OR_END] = "',' or the closing bracket",
-	[EXPECT_NOTHING] = "the end",
-};
-_Static_assert(ARRAY_SIZE(expect_names) == EXPECT_MAX_, "a name for each");
-
-struct checker {
-	const char *data;
-	size_t len;
-	size_t pos;
-	size_t tokens_n;
-	unsigned int depth;
-	enum expect expect;
-	char open[LIMIT_JSON_DEPTH]; /* '{' or '[' */
-};
-
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-/* The byte at @i, or NUL at the end: no JSON goes on with a NUL. */
-static char at(const struct checker *c, size_t i)
-{
-	return i < c->len ? c->data[i] : '\0';
-}
-
-/* -1: not a hexadecimal digit */
-static int hex_digit(char c)
-{
-	if (is_digit(c))
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-/* Position behind the string that opens at @i, or 0. */
-static size_t string_end(const struct checker *c, size_t i)
-{
-	for (i++; i < c->len; i++) {
-		if (c->data[i] == '"')
-			return i + 1;
-		if ((unsigned char)c->data[i] < 0x20)
-			return 0;
-		if (c->data[i] != '\\')
-			continue;
-		i++;
-		if (at(c, i) == 'u') {
-			for (int k = 0; k < 4; k++) {
-				if (hex_digit(at(c, ++i)) < 0)
-					return 0;
-			}
-		} else if (at(c, i) == '\0' ||
-			   !strchr("\"\\/bfnrt", at(c, i))) {
-			return 0;
-		}
-	}
-	return 0;
-}
-
-static size_t digits_end(const struct checker *c, size_t i)
-{
-	while (is_digit(at(c, i)))
-		i++;
-	return i;
-}
-
-/* Position behind the number (RFC 8259, section 6) that begins at @i, or 0. */
-static size_t number_end(const struct checker *c, size_t i)
-{
-	if (at(c, i) == '-')
-		i++;
-	if (!is_digit(at(c, i)))
-		return 0;
-	i = at(c, i) == '0' ? i + 1 : digits_end(c, i);
-	if (at(c, i) == '.') {
-		if (!is_digit(at(c, i + 1)))
-			return 0;
-		i = digits_end(c, i + 1);
-	}
-	if (at(c, i) == 'e' || at(c, i) == 'E') {
-		i++;
-		if (at(c, i) == '+' || at(c, i) == '-')
-			i++;
-		if (!is_digit(at(c, i)))
-			return 0;
-		i = digits_end(c, i);
-	}
-	return i;
-}
-
-/* Position behind the scalar that begins at @i, or 0. */
-static size_t scalar_end(const struct checker *c, size_t i)
-{
-	static const char *const words[] = {"true", "false", "null"};
-
-	if (at(c, i) == '"')
-		return string_end(c, i);
-	for (size_t k = 0; k < ARRAY_SIZE(words); k++) {
-		size_t n = strlen(words[k]);
-
-		if (c->len - i >= n && memcmp(c->data + i, words[k], n) == 0)
-			return i + n;
-	}
-	return number_end(c, i);
-}
-
-static int check_failed(const struct checker *c, struct errbuf *e)
-{
-	return errf(e, -EINVAL, "not JSON at byte %zu: %s, expected %s", c->pos,
-		    c->pos < c->len ? "unexpected text" : "it ends too early",
-		    expect_names[c->expect]);
-}
-
-static void value_done(struct checker *c)
-{
-	c->expect = c->depth ? EXPECT_COMMA_OR_END : EXPECT_NOTHING;
-}
-
-static int check_open(struct checker *c, struct errbuf *e)
-{
-	char bracket = c->data[c->pos];
-
-	if (c->depth == LIMIT_JSON_DEPTH)
-		return errf(e, -E2BIG,
-			    "JSON is nested deeper than %d levels at byte %zu",
-			    LIMIT_JSON_DEPTH, c->pos);
-	c->open[c->depth++] = bracket;
-	c->expect = bracket == '{' ? EXPECT_KEY_OR_END : EXPECT_VALUE_OR_END;
-	c->tokens_n++;
-	c->pos++;
-	return 0;
-}
-
-static int check_close(struct checker *c, struct errbuf *e)
-{
-	char open = c->depth ? c->open[c->depth - 1] : '\0';
-	bool may_end = c->expect == EXPECT_COMMA_OR_END ||
-		       c->expect == EXPECT_KEY_OR_END ||
-		       c->expect == EXPECT_VALUE_OR_END;
-
-	if (!may_end || c->data[c->pos] != (open == '{' ? '}' : ']'))
-		return check_failed(c, e);
-	c->depth--;
-	c->pos++;
-	value_done(c);
-	return 0;
-}
-
-static int check_punctuation(struct checker *c, struct errbuf *e)
-{
-	if (c->data[c->pos] == ':' && c->expect == EXPECT_COLON)
-		c->expect = EXPECT_VALUE;
-	else if (c->data[c->pos] == ',' && c->expect == EXPECT_COMMA_OR_END)
-		c->expect = c->open[c->depth - 1] == '{' ? EXPECT_KEY :
-							   EXPECT_VALUE;
-	else
-		return check_failed(c, e);
-	c->pos++;
-	return 0;
-}
-
-static int check_scalar(struct checker *c, struct errbuf *e)
-{
-	bool is_key = c->expect == EXPECT_KEY || c->expect == EXPECT_KEY_OR_END;
-	bool is_value = c->expect == EXPECT_VALUE ||
-			c->expect == EXPECT_VALUE_OR_END;
-	size_t end;
-
-	if (!is_value && !(is_key && c->data[c->pos] == '"'))
-		return check_failed(c, e);
-	end = scalar_end(c, c->pos);
-	if (end == 0)
-		return errf(
-			e, -EINVAL,
-			"not JSON at byte %zu: broken string, number or word",
-			c->pos);
-	c->tokens_n++;
-	c->pos = end;
-	if (is_key)
-		c->expect = EXPECT_COLON;
-	else
-		value_done(c);
-	return 0;
-}
-
-/* One element of the grammar at c->pos, which is no white space. */
-static int check_element(struct checker *c, struct errbuf *e)
-{
-	switch (c->data[c->pos]) {
-	case '{':
-	case '[':
-		if (c->expect != EXPECT_VALUE &&
-		    c->expect != EXPECT_VALUE_OR_END)
-			return check_failed(c, e);
-		return check_open(c, e);
-	case '}':
-	case ']':
-		return check_close(c, e);
-	case ':':
-	case ',':
-		return check_punctuation(c, e);
-	default:
-		return check_scalar(c, e);
-	}
-}
-
-static int check(struct checker *c, struct errbuf *e)
-{
-	while (c->pos < c->len) {
-		int r;
-
-		/* strchr() would find the NUL of its own string */
-		if (c->data[c->pos] && strchr(" \t\r\n", c->data[c->pos])) {
-			c->pos++;
-			continue;
-		}
-		r = check_element(c, e);
-		if (r < 0)
-			return r;
-		if (c->tokens_n > LIMIT_JSON_TOKENS)
-			return errf(e, -E2BIG, "JSON has more than %u tokens",
-				    LIMIT_JSON_TOKENS);
-	}
-	return c->expect == EXPECT_NOTHING ? 0 : check_failed(c, e);
-}
 
 /* Room for @n tokens, but not for the largest document ever seen. */
 static int reserve_tokens(struct json_doc *d, size_t n)
@@ -312,7 +66,7 @@ static void link_tokens(jsmntok_t *tokens, int n)
 
 		while (open_n > 0 && open[open_n - 1] != parent)
 			tokens[open[--open_n]].parent = i;
-		assert(open_n < (int)ARRAY_SIZE(open)); /* by check() */
+		assert(open_n < (int)ARRAY_SIZE(open)); /* by json_check() */
 		open[open_n++] = i;
 	}
 	while (open_n > 0)
@@ -320,13 +74,13 @@ static void link_tokens(jsmntok_t *tokens, int n)
 }
 
 /* The root is a word or a number: jsmn wants a delimiter behind it. */
-static void single_token(jsmntok_t *token, const struct checker *c)
+static void single_token(jsmntok_t *token, const char *data, size_t len)
 {
-	size_t start = 0, end = c->len;
+	size_t start = 0, end = len;
 
-	while (strchr(" \t\r\n", c->data[start]))
+	while (strchr(" \t\r\n", data[start]))
 		start++;
-	while (strchr(" \t\r\n", c->data[end - 1]))
+	while (strchr(" \t\r\n", data[end - 1]))
 		end--;
 	*token = (jsmntok_t){.type = JSMN_PRIMITIVE,
 			     .start = (int)start,
@@ -355,7 +109,7 @@ void json_doc_free(struct json_doc *d)
 int json_parse(struct json_doc *d, const char *data, size_t len,
 	       struct json *ret_root, struct errbuf *e)
 {
-	struct checker c = {.data = data, .len = len};
+	size_t tokens_n = 0;
 	jsmn_parser parser;
 	int r, n;
 
@@ -364,18 +118,18 @@ int json_parse(struct json_doc *d, const char *data, size_t len,
 	if (len > LIMIT_MANIFEST_BYTES)
 		return errf(e, -E2BIG, "JSON is longer than %u bytes",
 			    LIMIT_MANIFEST_BYTES);
-	r = check(&c, e);
+	r = json_check(data, len, &tokens_n, e);
 	if (r < 0)
 		return r;
-	if (reserve_tokens(d, c.tokens_n) < 0)
+	if (reserve_tokens(d, tokens_n) < 0)
 		return errf(e, -ENOMEM, "out of memory");
 	jsmn_init(&parser);
-	n = jsmn_parse(&parser, data, len, d->tokens, (unsigned int)c.tokens_n);
-	if (n == JSMN_ERROR_PART && c.tokens_n == 1) {
-		single_token(d->tokens, &c);
+	n = jsmn_parse(&parser, data, len, d->tokens, (unsigned int)tokens_n);
+	if (n == JSMN_ERROR_PART && tokens_n == 1) {
+		single_token(d->tokens, data, len);
 		n = 1;
 	}
-	if (n != (int)c.tokens_n)
+	if (n != (int)tokens_n)
 		return errf(e, -EINVAL, "not JSON: the tokenizer says %d", n);
 	link_tokens(d->tokens, n);
 	d->data = data;
@@ -467,7 +221,7 @@ static uint32_t hex4(const char *p)
 	uint32_t code = 0;
 
 	for (int i = 0; i < 4; i++)
-		code = code << 4 | (uint32_t)hex_digit(p[i]);
+		code = code << 4 | (uint32_t)json_hex_digit(p[i]);
 	return code;
 }
 
@@ -604,7 +358,7 @@ int json_integer(struct json v, int64_t *ret_n)
 		return -EINVAL;
 	/* Downwards: the smallest number has no positive twin. */
 	for (p += negative; p < end; p++) {
-		if (!is_digit(*p)) /* a fraction or an exponent */
+		if (*p < '0' || *p > '9') /* a fraction or an exponent */
 			return -EINVAL;
 		if (__builtin_mul_overflow(value, 10, &value) ||
 		    __builtin_sub_overflow(value, *p - '0', &value))

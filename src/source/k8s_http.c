@@ -406,8 +406,11 @@ static void release(struct k8s_http_request *q)
 
 void k8s_http_drop(struct k8s_http_request *q)
 {
-	if (q->easy)
-		release(q);
+	if (!q->easy)
+		return;
+	/* Who drops a request has lost the trust in its connection. */
+	curl_easy_setopt(q->easy, CURLOPT_FORBID_REUSE, 1L);
+	release(q);
 }
 
 /* In words that stay the same from one try to the next: no milliseconds, no
@@ -550,8 +553,6 @@ static CURLcode set_options(struct k8s_http_request *q, const char *url,
 	curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
 	curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, fresh ? 1L : 0L);
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, q->headers);
-	/* Rather a stream of a connection than a connection of its own. */
-	curl_easy_setopt(c, CURLOPT_PIPEWAIT, 1L);
 	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
 	curl_easy_setopt(c, CURLOPT_CONNECT_TO, h->connect_to);
 	r = curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");

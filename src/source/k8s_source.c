@@ -37,6 +37,9 @@
 #define PROXY_NAME_LABEL "service.kubernetes.io/service-proxy-name"
 #define HEADLESS_LABEL	 "service.kubernetes.io/headless"
 
+/* Our Node, the shortest list. */
+#define FIRST_KIND STORE_NODE
+
 struct kind {
 	const char *name;
 	const char *path;
@@ -61,7 +64,7 @@ struct reflector {
 	struct k8s_watch watch;
 	struct k8s_http_request request;
 	struct timer timer;
-	bool fresh; /* the last connection broke or went silent */
+	bool fresh; /* the last connection went silent */
 };
 
 struct k8s_source {
@@ -71,6 +74,7 @@ struct k8s_source {
 	struct k8s_http *http; /* owned */
 	struct json_doc *doc;  /* owned, shared by the reflectors */
 	struct rnd rnd;
+	bool others_begun; /* reflectors other than FIRST_KIND's */
 	char *label_selector, *node_selector; /* owned */
 	char *token_said;	/* owned; NULL: the token is fine */
 	struct bad_object *bad; /* owned */
@@ -271,15 +275,32 @@ static void arm(struct reflector *rf)
 					     rf->watch.at_ms);
 }
 
+/*
+ * Whether the server speaks HTTP/2 shows in its first answer.  Only then the
+ * other reflectors begin, as streams of the same connection, and a cluster of
+ * 5,000 nodes is 5,000 connections.  CURLOPT_PIPEWAIT is meant for that but
+ * waits until some answer ends, which a watch over HTTP/1 does not.
+ */
+static void let_others_begin(struct k8s_source *s)
+{
+	if (s->others_begun)
+		return;
+	s->others_begun = true;
+	for (unsigned int k = 0; k < STORE_KIND_MAX_; k++) {
+		if (k != FIRST_KIND)
+			arm(&s->reflectors[k]);
+	}
+}
+
 static void ended(struct reflector *rf, const char *failure,
 		  uint32_t retry_after_s)
 {
 	struct k8s_source *s = rf->source;
 
-	rf->fresh = failure != NULL;
 	k8s_watch_done(&rf->watch, failure, retry_after_s, loop_now_ms(s->loop),
 		       &s->rnd);
 	arm(rf);
+	let_others_begin(s);
 }
 
 static void on_head(struct k8s_http_request *q, long status)
@@ -289,6 +310,7 @@ static void on_head(struct k8s_http_request *q, long status)
 	if (status == 401)
 		k8s_http_token_refused(rf->source->http);
 	k8s_watch_head(&rf->watch, status, loop_now_ms(rf->source->loop));
+	let_others_begin(rf->source);
 }
 
 static int on_body(struct k8s_http_request *q, const char *data, size_t len)
@@ -338,6 +360,7 @@ static void ask(struct reflector *rf)
 			ended(rf, e.text, 0);
 		else
 			watch_token(s);
+		rf->fresh = false;
 	}
 	text_free(&target);
 	arm(rf);
@@ -354,6 +377,7 @@ static void timer_fired(struct timer *t, uint64_t now_ms)
 		arm(rf);
 	} else {
 		k8s_http_drop(&rf->request);
+		rf->fresh = true;
 		errf(&e, 0, "nothing heard for %" PRIu64 " s",
 		     rf->watch.silence_ms / 1000);
 		ended(rf, e.text, 0);
@@ -395,7 +419,6 @@ static void reflector_init(struct k8s_source *s, enum store_kind k)
 	}
 	k8s_watch_init(&rf->watch, &rf->resource, &rf->sink, s->doc,
 		       &s->status[k], loop_now_ms(s->loop));
-	arm(rf);
 }
 
 static int make_selectors(struct k8s_source *s,
@@ -430,6 +453,7 @@ int k8s_source_new(struct loop *l, struct store *st,
 		return r;
 	for (unsigned int k = 0; k < STORE_KIND_MAX_; k++)
 		reflector_init(s, (enum store_kind)k);
+	arm(&s->reflectors[FIRST_KIND]);
 	*ret_source = TAKE_PTR(s);
 	return 0;
 }

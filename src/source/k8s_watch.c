@@ -473,7 +473,7 @@ static void forget(struct k8s_watch *w)
 static void expired(struct k8s_watch *w, uint64_t now_ms, struct rnd *rnd)
 {
 	const char *why = *w->error.message ? w->error.message :
-					      w->error.reason;
+					      "the server has lost the history";
 	bool lately = w->failures_n &&
 		      now_ms - w->failed_ms <= BACKOFF_RESET_MS;
 	uint32_t wait_ms = backoff_ms(w, now_ms, rnd);

@@ -72,17 +72,18 @@ static int keep_options(struct nfp *n, const struct nfp_options *o)
 }
 
 /* Ask for a table as the batch says, without making it. */
-static int probe(struct nfp_socket *s, uint32_t flags, struct errbuf *e)
+static int probe(struct nfp_socket *s, uint8_t family, uint32_t flags,
+		 struct errbuf *e)
 {
 	cleanup_(nfp_batch_free) struct nfp_batch b = {0};
 
-	nfp_batch_new_table(&b, NFPROTO_INET, PROBE_TABLE, flags, NULL);
+	nfp_batch_new_table(&b, family, PROBE_TABLE, flags, NULL);
 	return nfp_socket_check(s, &b, e);
 }
 
 static int check_kernel(struct nfp_socket *s, bool intercept, struct errbuf *e)
 {
-	int r = probe(s, 0, e);
+	int r = probe(s, NFPROTO_INET, 0, e);
 
 	if (r == -EPERM)
 		return errf(e, r,
@@ -95,12 +96,21 @@ static int check_kernel(struct nfp_socket *s, bool intercept, struct errbuf *e)
 			    "served");
 	if (r < 0 || !intercept)
 		return r;
-	r = probe(s, NFT_TABLE_F_OWNER, e);
+	r = probe(s, NFPROTO_INET, NFT_TABLE_F_OWNER, e);
 	if (r == -EOPNOTSUPP)
 		return errf(e, r,
 			    "the kernel has no tables with an owner (before "
 			    "5.12): the proxy cannot run, kernel DNAT alone "
 			    "can");
+	if (r < 0)
+		return r;
+	/* Without it, pods on one bridge would wait for replies in vain. */
+	r = probe(s, NFPROTO_BRIDGE, NFT_TABLE_F_OWNER, e);
+	if (r == -EOPNOTSUPP || r == -EAFNOSUPPORT)
+		return errf(e, -EOPNOTSUPP,
+			    "the kernel has no nf_tables for family bridge "
+			    "(CONFIG_NF_TABLES_BRIDGE): the proxy cannot run, "
+			    "kernel DNAT alone can");
 	return r;
 }
 

@@ -150,6 +150,14 @@ static bool is_unsupported(int r)
 	return r == -EAFNOSUPPORT || r == -EOPNOTSUPP;
 }
 
+/* Our route in a table; none is no error. */
+static int remove_route(uint8_t family, uint32_t table)
+{
+	int r = change_route(RTM_DELROUTE, 0, family, table);
+
+	return r == -ESRCH || r == -ENOENT || is_unsupported(r) ? 0 : r;
+}
+
 /* Remove rules of ours but @keep (may be NULL), and their tables' route. */
 static int remove_others(uint8_t family, const struct rule *keep,
 			 bool *ret_kept)
@@ -166,11 +174,8 @@ static int remove_others(uint8_t family, const struct rule *keep,
 			continue;
 		}
 		r = change_rule(RTM_DELRULE, 0, family, rule);
-		if (r < 0 || (keep && rule->table == keep->table))
-			continue;
-		r = change_route(RTM_DELROUTE, 0, family, rule->table);
-		if (r == -ESRCH || r == -ENOENT)
-			r = 0;
+		if (r == 0 && (!keep || rule->table != keep->table))
+			r = remove_route(family, rule->table);
 	}
 	return is_unsupported(r) ? 0 : r;
 }
@@ -209,14 +214,17 @@ int nfp_route_add(const struct nfp_options *o, struct errbuf *e)
 	return 0;
 }
 
-int nfp_route_remove(struct errbuf *e)
+int nfp_route_remove(const struct nfp_options *o, struct errbuf *e)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		bool kept;
 		int r = remove_others(families[i], NULL, &kept);
 
+		if (r == 0)
+			r = remove_route(families[i], o->route_table);
 		if (r < 0)
-			return errf(e, r, "ip -%c rule not removed: %s",
+			return errf(e, r,
+				    "ip -%c rule or route not removed: %s",
 				    addr_family_digit(families[i]),
 				    strerror(-r));
 	}

@@ -29,7 +29,8 @@ int nfp_route_add(const struct nfp_options *o, struct errbuf *e);
 
 /**
  * nfp_route_remove() - Remove every rule and route of ours, whatever its options
+ * @o:		Its route_table is looked into even if no rule leads there
  *
  * Return: 0, also if there was none; -errno with text
  */
-int nfp_route_remove(struct errbuf *e);
+int nfp_route_remove(const struct nfp_options *o, struct errbuf *e);

@@ -28,9 +28,10 @@ static void add(const struct nfp_options *o)
 
 static void remove_all(void)
 {
+	const struct nfp_options o = options();
 	struct errbuf e = {""};
 
-	if (nfp_route_remove(&e) < 0)
+	if (nfp_route_remove(&o, &e) < 0)
 		fail_msg("%s", e.text);
 }
 
@@ -67,6 +68,18 @@ static void removal_leaves_nothing_and_again_is_harmless(void **state)
 	remove_all();
 	add(&o);
 	remove_all();
+	remove_all();
+	assert_shows("");
+}
+
+static void route_that_no_rule_leads_to_is_removed(void **state)
+{
+	const struct nfp_options o = options();
+
+	(void)state;
+	netns_enter();
+	add(&o);
+	free(netns_run("ip rule del priority 20; ip -6 rule del priority 20"));
 	remove_all();
 	assert_shows("");
 }
@@ -130,6 +143,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(again_is_harmless),
 		cmocka_unit_test(removal_leaves_nothing_and_again_is_harmless),
+		cmocka_unit_test(route_that_no_rule_leads_to_is_removed),
 		cmocka_unit_test(leftovers_with_other_options_are_replaced),
 		cmocka_unit_test(rules_and_routes_of_others_stay),
 		cmocka_unit_test(family_without_a_node_address_gets_none),

@@ -11,8 +11,10 @@
 
 /**
  * nfp_cleanup() - Delete our tables, ip rules and routes
+ * @o:		Only the route table is used; rules are known by their protocol
  *
- * A missing one is no error.  An intercept table that a living process owns is
- * left and told (-EBUSY), everything else is removed all the same.
+ * Whatever was there is deleted even if something else could not be.
+ * Return: 0, also if there was nothing; -EBUSY: a living process owns an
+ * intercept table, which goes when that ends; -errno with text
  */
 int nfp_cleanup(const struct nfp_options *o, struct errbuf *e);

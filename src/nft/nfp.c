@@ -193,8 +193,7 @@ static int sync_once(struct nfp *n, const struct service_plan *const *list,
 {
 	cleanup_(nfp_batch_free) struct nfp_batch b = {0};
 	struct nfp_floor_counts counts;
-	int r = nfp_floor_sync(n->floor, n->socket, &n->options, list, list_n,
-			       &b, e);
+	int r = nfp_floor_sync(n->floor, &n->options, list, list_n, &b, e);
 
 	if (r == 0 && with_intercept) {
 		r = add_intercept(n, list, list_n, &b);

@@ -511,14 +511,13 @@ static int write_sync(struct nfp_floor *f, struct nfp_batch *b,
 	stale_n = rb->incompatible ? 0 : delete_stale(f, b, rb, busy);
 	f->counts.repaired = was_in_sync &&
 			     (!rb->exists || rb->incompatible || stale_n ||
-			      rb->unread_n || f->counts.added ||
-			      f->counts.deleted);
+			      rb->strange || f->counts.deleted ||
+			      (f->counts.added && !rb->unread_n));
 	f->counts.elements_n = c->after.n;
 	return 0;
 }
 
-int nfp_floor_sync(struct nfp_floor *f, struct nfp_socket *s,
-		   const struct nfp_options *o,
+int nfp_floor_sync(struct nfp_floor *f, const struct nfp_options *o,
 		   const struct service_plan *const *services,
 		   size_t services_n, struct nfp_batch *b, struct errbuf *e)
 {
@@ -538,7 +537,7 @@ int nfp_floor_sync(struct nfp_floor *f, struct nfp_socket *s,
 		r = settle_users(f, &c);
 	if (r < 0)
 		return errf(e, r, "floor: out of memory");
-	r = nfp_readback(s, NFP_READBACK_ATTEMPTS, &rb, e);
+	r = nfp_readback(NFP_READBACK_ATTEMPTS, &rb, e);
 	if (r < 0)
 		return r;
 	r = write_sync(f, b, &c, &rb, o, was_in_sync);

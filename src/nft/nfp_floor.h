@@ -26,14 +26,12 @@ DEFINE_FREEP(struct nfp_floor, nfp_floor_free)
 
 /**
  * nfp_floor_sync() - Everything from what the kernel holds to the whole plan
- * @s:		To read the table back
  * @services:	Every service plan
  * @b:		Appended to
  *
  * Return: 0; -errno with text, the batch is not to be sent then
  */
-int nfp_floor_sync(struct nfp_floor *f, struct nfp_socket *s,
-		   const struct nfp_options *o,
+int nfp_floor_sync(struct nfp_floor *f, const struct nfp_options *o,
 		   const struct service_plan *const *services,
 		   size_t services_n, struct nfp_batch *b, struct errbuf *e);
 

@@ -5,9 +5,11 @@
  * The table, its chains, its sets, then the elements of each set are listed.
  * We are the table's only writer, so that a consistent picture does not need
  * one undisturbed moment for all lists: each is repeated on its own while other
- * programs' transactions break into it (NLM_F_DUMP_INTR).  A set that cannot be
- * read all the same, or that holds what we would not write, is told as unread:
- * its elements are to be flushed and written anew.
+ * programs' transactions break into it (NLM_F_DUMP_INTR) or the kernel moves
+ * what it lists.  A set that cannot be
+ * read all the same, that is too large to be listed, or that holds what we
+ * would not write is told as unread: its elements are to be flushed and written
+ * anew in one transaction.
  *
  * Comments live in chunks, so that a million elements are not a million
  * allocations.
@@ -84,8 +86,9 @@ static const char *keep_comment(struct nfp_readback *rb, const char *comment)
 /* One list and where it goes. */
 struct listing {
 	struct nfp_readback *rb;
-	uint32_t set; /* of elements */
-	bool strange; /* holds what we would not write */
+	uint32_t set;	 /* of elements */
+	size_t before_n; /* elements of other sets */
+	bool strange;	 /* holds what we would not write */
 };
 
 static int fail(int r)
@@ -190,6 +193,8 @@ static int keep_element(struct listing *l, const struct nlattr *attr)
 		l->strange = true;
 		return 0;
 	}
+	if (l->rb->elements.n - l->before_n >= NFP_READBACK_ELEMENTS)
+		return -E2BIG;
 	if (element.comment) {
 		element.comment = keep_comment(l->rb, element.comment);
 		if (!element.comment)
@@ -266,36 +271,71 @@ static bool is_from_options(uint32_t set)
 	       nfp_set_kind(set) == NFP_SET_NODE_PORT_ADDRESSES;
 }
 
-static int read_elements(struct nfp_socket *s, unsigned int attempts,
+/*
+ * The kernel goes on with a list by counting what it told already, so a hash
+ * table that is resized meanwhile (in the background, after many additions)
+ * makes it tell some elements twice and others never: as many.
+ */
+static bool tells_twice(struct listing *l)
+{
+	struct nfp_elements part = {
+		.items = l->rb->elements.items + l->before_n,
+		.n = l->rb->elements.n - l->before_n,
+	};
+
+	nfp_elements_sort(&part);
+	for (size_t i = 1; i < part.n; i++) {
+		if (nfp_element_compare(&part.items[i - 1], &part.items[i]) ==
+		    0)
+			return true;
+	}
+	return false;
+}
+
+static int open_again(struct nfp_socket **s)
+{
+	if (*s)
+		nfp_socket_free(TAKE_PTR(*s));
+	return nfp_socket_open(s, NULL);
+}
+
+static int read_elements(struct nfp_socket **s, unsigned int attempts,
 			 struct listing *l, const char *name)
 {
-	size_t before = l->rb->elements.n;
 	int r = -EAGAIN;
 
 	l->set = nfp_set_parse(name);
 	if (!l->set || is_from_options(l->set))
 		return 0;
+	l->before_n = l->rb->elements.n;
 	l->strange = false;
 	while (r == -EAGAIN && attempts-- > 0) {
-		l->rb->elements.n = before;
-		r = request(s, NFT_MSG_GETSETELEM, NLM_F_DUMP, name,
+		l->rb->elements.n = l->before_n;
+		r = request(*s, NFT_MSG_GETSETELEM, NLM_F_DUMP, name,
 			    list_elements, l);
+		if (r == 0 && tells_twice(l))
+			r = -EAGAIN;
 	}
 	if (r == 0 && !l->strange)
 		return 0;
+	if (r == -E2BIG)
+		r = open_again(s); /* which ends the list */
 	if (r < 0 && r != -EAGAIN)
 		return r;
-	l->rb->elements.n = before;
+	l->rb->strange |= l->strange;
+	l->rb->elements.n = l->before_n;
 	return ARRAY_APPEND(l->rb->unread, l->rb->unread_n, l->rb->unread_room,
 			    l->set);
 }
 
-static int read_all(struct nfp_socket *s, unsigned int attempts,
-		    struct nfp_readback *rb)
+static int read_all(unsigned int attempts, struct nfp_readback *rb)
 {
+	cleanup_(nfp_socket_freep) struct nfp_socket *s = NULL;
 	struct listing l = {.rb = rb};
-	int r = read_table(s, &l);
+	int r = open_again(&s);
 
+	if (r == 0)
+		r = read_table(s, &l);
 	if (r < 0 || !rb->exists)
 		return r;
 	r = read_names(s, NFP_READBACK_ATTEMPTS, NFT_MSG_GETCHAIN, list_chain,
@@ -304,17 +344,17 @@ static int read_all(struct nfp_socket *s, unsigned int attempts,
 		r = read_names(s, NFP_READBACK_ATTEMPTS, NFT_MSG_GETSET,
 			       list_set, &l, &rb->sets);
 	for (size_t i = 0; r == 0 && !rb->incompatible && i < rb->sets.n; i++)
-		r = read_elements(s, attempts, &l, rb->sets.items[i]);
+		r = read_elements(&s, attempts, &l, rb->sets.items[i]);
 	return r;
 }
 
-int nfp_readback(struct nfp_socket *s, unsigned int attempts,
-		 struct nfp_readback *ret_rb, struct errbuf *e)
+int nfp_readback(unsigned int attempts, struct nfp_readback *ret_rb,
+		 struct errbuf *e)
 {
 	int r;
 
 	*ret_rb = (struct nfp_readback){0};
-	r = read_all(s, attempts, ret_rb);
+	r = read_all(attempts, ret_rb);
 	if (r == -ENOMEM)
 		return errf(e, r, "table %s not read: out of memory",
 			    NFP_FLOOR_TABLE);

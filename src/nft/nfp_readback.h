@@ -23,27 +23,38 @@ struct nfp_readback {
 	struct nfp_names chains;
 	struct nfp_elements elements; /* of our sets, sorted; comments are owned
 					 by arena */
-	uint32_t *unread;	      /* owned: sets whose elements could not be
-					 read or are not like ours */
+	uint32_t *unread; /* owned: sets whose elements were not read */
 	size_t unread_n, unread_room;
+	bool strange; /* of these, one holds what we would not write */
 	struct nfp_names arena; /* chunks of comments */
 	size_t arena_used;
 };
 
-/* A dump that was disturbed by other programs' transactions is repeated this
- * often; then its set counts as unread. */
+/*
+ * A list that was not consistent is repeated this often; then its set is left
+ * unread.
+ */
 #define NFP_READBACK_ATTEMPTS 20
+
+/*
+ * So is a set with more elements.  The kernel walks a set from its start for
+ * each 32 KiB of the answer (nf_tables_dump_set()), so a list takes time with
+ * the square of its length: 1 s for 100,000 elements, 24 s for 450,000.
+ * Flushing and writing 450,000 anew takes 2 s.
+ */
+#define NFP_READBACK_ELEMENTS 32768
 
 /**
  * nfp_readback() - Read our table
  * @attempts:	NFP_READBACK_ATTEMPTS
  * @ret_rb:	Filled; the caller's to nfp_readback_free(), also on error
  *
- * Sets that come from the options (local pods, node port addresses) are not
- * read: they are always written anew.
+ * On a socket of its own, because a list that is given up can only be ended
+ * with its socket.  Sets that come from the options (local pods, node port
+ * addresses) are not read: they are always written anew.
  *
  * Return: 0, also when there is no table; -errno with text
  */
-int nfp_readback(struct nfp_socket *s, unsigned int attempts,
-		 struct nfp_readback *ret_rb, struct errbuf *e);
+int nfp_readback(unsigned int attempts, struct nfp_readback *ret_rb,
+		 struct errbuf *e);
 void nfp_readback_free(struct nfp_readback *rb); /* leaves it empty */

@@ -393,8 +393,7 @@ struct dump {
 	uint32_t seq;
 	mnl_cb_t cb;
 	void *data;
-	int error; /* of the kernel or the callback; the rest is read all the
-		      same, so that nothing stays queued */
+	int error; /* of the kernel or the callback */
 	bool interrupted;
 	bool done;
 };
@@ -415,6 +414,7 @@ static void read_dump_message(struct dump *d, const struct nlmsghdr *nlh)
 				   err->error;
 	} else if (nlh->nlmsg_type >= NLMSG_MIN_TYPE && d->error == 0 &&
 		   d->cb(nlh, d->data) < 0) {
+		d->done = true;
 		d->error = -errno;
 	}
 }
@@ -440,7 +440,7 @@ int nfp_socket_dump(struct nfp_socket *s, struct nlmsghdr *nlh, mnl_cb_t cb,
 			continue;
 		if (n < 0)
 			return -errno;
-		for (; mnl_nlmsg_ok(msg, left);
+		for (; !d.done && mnl_nlmsg_ok(msg, left);
 		     msg = mnl_nlmsg_next(msg, &left))
 			read_dump_message(&d, msg);
 	}

@@ -51,7 +51,9 @@ int nfp_socket_check(struct nfp_socket *s, struct nfp_batch *b,
 /**
  * nfp_socket_dump() - Ask for a list, hand each message to a callback
  * @nlh:	The request, NLM_F_DUMP set; its sequence number is filled
- * @cb:		MNL_CB_OK to go on, MNL_CB_ERROR with errno to stop
+ * @cb:		MNL_CB_OK to go on, MNL_CB_ERROR with errno to stop: the kernel
+ *		holds the rest of the list ready then, and the socket can only
+ *		be freed
  *
  * Return: 0; -EAGAIN: the ruleset changed meanwhile, what was seen may be
  * inconsistent (NLM_F_DUMP_INTR); -errno

@@ -58,8 +58,9 @@ static inline int rig_compare(const void *a, const void *b)
 	return sockad_compare(&x->at, &y->at);
 }
 
-static inline void rig_endpoint(struct service_plan *sp, struct sockad where,
-				bool local)
+/* For many: given in order. */
+static inline void rig_endpoint_unsorted(struct service_plan *sp,
+					 struct sockad where, bool local)
 {
 	struct plan_port *p = &sp->ports[0];
 	struct plan_endpoint *grown = realloc(
@@ -75,6 +76,14 @@ static inline void rig_endpoint(struct service_plan *sp, struct sockad where,
 	};
 	p->in_scope_n[SELECT_SCOPE_CLUSTER]++;
 	p->in_scope_n[SELECT_SCOPE_LOCAL] += local;
+}
+
+static inline void rig_endpoint(struct service_plan *sp, struct sockad where,
+				bool local)
+{
+	struct plan_port *p = &sp->ports[0];
+
+	rig_endpoint_unsorted(sp, where, local);
 	qsort(p->endpoints, p->endpoints_n, sizeof(*p->endpoints), rig_compare);
 }
 
@@ -169,7 +178,7 @@ rig_sync(struct rig *rig, struct service_plan *const *services, size_t n)
 	struct nfp_floor_counts counts;
 	struct errbuf e = {""};
 
-	if (nfp_floor_sync(rig->floor, rig->socket, &rig->options,
+	if (nfp_floor_sync(rig->floor, &rig->options,
 			   (const struct service_plan *const *)services, n, &b,
 			   &e) < 0)
 		fail_msg("%s", e.text);

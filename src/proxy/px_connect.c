@@ -12,7 +12,9 @@
  * (inet_sk_get_local_port_range()), and that is where ours has to be.  An
  * explicit port has a second merit: it may take the tuple of a connection in
  * TIME_WAIT over at once (tcp_twsk_unique()), which a port that the kernel
- * chooses may not.  Relied on: tests/unit/test_px_source.c.
+ * chooses may not.
+ *
+ * Relied on: tests/kernel/port_range.c, tests/unit/test_px_source.c.
  */
 #include <errno.h>
 #include <netinet/tcp.h>

@@ -2,9 +2,8 @@
 /*
  * Theory of operation
  *
- * A claim says that one file has the say over one object (kind and key); the
- * alphabetically first file that names an object has it.  A file lists its
- * claims, a hash table finds them by object.
+ * A claim says that one file has the say over one object, by kind and key
+ * (manifest_claims.h).
  *
  * Reading a file puts its objects into the store, and releases the claims that
  * it no longer makes, which deletes these objects.  A file that lost an object
@@ -14,9 +13,8 @@
  * A file that does not parse keeps its claims, and a refused object its claim:
  * what they gave last stays in the store.
  *
- * Invariants: a claim hangs off exactly one file; an object that came from
- * here is in the store if and only if it is claimed (a refused put apart); the
- * store always has our Node.
+ * Invariants: what came from here is in the store if and only if it is claimed
+ * (unless the store refused it); the store always has our Node.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -25,30 +23,19 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include <utlist.h>
-
 #include "manifest.h"
+#include "manifest_claims.h"
 #include "manifest_set.h"
 #include "nodesplice/base/fd.h"
 #include "nodesplice/base/limits.h"
-#include "nodesplice/base/table.h"
-
-struct claim {
-	char *id; /* owned: "S namespace/name", see claim_id() */
-	struct manifest_file *file;
-	uint64_t reading; /* the last one that named it */
-	struct claim *prev, *next;
-	UT_hash_handle hh;
-};
 
 struct manifest_file {
 	char *name;    /* owned; in the directory */
 	uint64_t hash; /* of the content last read; 0: none yet */
 	bool touched;  /* to be read by the next load */
-	bool shadowed; /* an earlier file has some of its objects */
 	bool present;  /* seen by this load */
 	char *problem; /* owned; why it can't be used; NULL: it can */
-	struct claim *claims;
+	struct claimant claimant;
 };
 
 struct manifest_set {
@@ -58,7 +45,7 @@ struct manifest_set {
 	const struct source_callbacks *cb; /* borrowed */
 	struct manifest_file **files;	   /* owned, sorted by name */
 	size_t files_n, files_room;
-	struct claim *claims;
+	struct claims claims;
 	uint64_t reading; /* number of the present one */
 	bool released;	  /* a claim, since the shadowed were read */
 	bool bare_node;	  /* the store's Node is one that we made */
@@ -72,12 +59,6 @@ static void file_free(struct manifest_file *f)
 	free(f->name);
 	free(f->problem);
 	free(f);
-}
-
-static void claim_free(struct claim *c)
-{
-	free(c->id);
-	free(c);
 }
 
 int manifest_set_new(const char *dir, const char *node_name, struct store *st,
@@ -109,14 +90,9 @@ int manifest_set_new(const char *dir, const char *node_name, struct store *st,
 
 void manifest_set_free(struct manifest_set *s)
 {
-	struct claim *c, *next;
-
 	if (!s)
 		return;
-	HASH_ITER(hh, s->claims, c, next) {
-		HASH_DEL(s->claims, c);
-		claim_free(c);
-	}
+	claims_free(&s->claims);
 	for (size_t i = 0; i < s->files_n; i++)
 		file_free(s->files[i]);
 	free(s->files);
@@ -146,9 +122,9 @@ static void tell(struct manifest_set *s, enum source_event event,
 	s->cb->event(event, sentence, s->cb->data);
 }
 
-/* Claims */
+/* Kinds and ids */
 
-static const struct {
+static const struct kind_row {
 	enum k8s_kind kind;
 	enum store_kind store;
 	char letter; /* begins the id of a claim */
@@ -159,13 +135,13 @@ static const struct {
 	{K8S_NODE, STORE_NODE, 'N', "Node"},
 };
 
-static size_t kind_row_of(enum k8s_kind kind)
+static const struct kind_row *kind_of(const struct manifest_object *o)
 {
 	size_t i = 0;
 
-	while (i < ARRAY_SIZE(kind_rows) - 1 && kind_rows[i].kind != kind)
+	while (i < ARRAY_SIZE(kind_rows) - 1 && kind_rows[i].kind != o->kind)
 		i++;
-	return i;
+	return &kind_rows[i];
 }
 
 /* "S namespace/name"; NULL: out of memory */
@@ -173,85 +149,31 @@ static char *claim_id(const struct manifest_object *o)
 {
 	char *id;
 
-	if (asprintf(&id, "%c %s", kind_rows[kind_row_of(o->kind)].letter,
-		     o->key) < 0)
+	if (asprintf(&id, "%c %s", kind_of(o)->letter, o->key) < 0)
 		return NULL;
 	return id;
 }
 
-static struct claim *find_claim(const struct manifest_set *s, const char *id)
+/* Nobody names the object any more. */
+static void on_released(const char *id, void *data)
 {
-	struct claim *c;
+	struct manifest_set *s = data;
+	const char *key = id + 2;
 
-	HASH_FIND_STR(s->claims, id, c);
-	return c;
-}
-
-/* @id is consumed; also on error. */
-static int add_claim(struct manifest_set *s, struct manifest_file *f, char *id)
-{
-	struct claim *c = calloc(1, sizeof(*c));
-
-	if (!c) {
-		free(id);
-		return -ENOMEM;
-	}
-	*c = (struct claim){.id = id, .file = f, .reading = s->reading};
-	HASH_ADD_KEYPTR(hh, s->claims, c->id, strlen(c->id), c);
-	if (!table_added()) {
-		claim_free(c);
-		return -ENOMEM;
-	}
-	DL_APPEND(f->claims, c);
-	return 0;
-}
-
-static void move_claim(struct claim *c, struct manifest_file *to)
-{
-	DL_DELETE(c->file->claims, c);
-	c->file = to;
-	DL_APPEND(to->claims, c);
-}
-
-static void release_claim(struct manifest_set *s, struct claim *c)
-{
-	const char *key = c->id + 2;
-
-	switch (c->id[0]) {
-	case 'S':
+	if (id[0] == 'S')
 		store_delete_service(s->store, key);
-		break;
-	case 'E':
+	else if (id[0] == 'E')
 		store_delete_slice(s->store, key);
-		break;
-	default:
+	else
 		store_delete_node(s->store, key);
-		break;
-	}
-	HASH_DEL(s->claims, c);
-	DL_DELETE(c->file->claims, c);
-	claim_free(c);
 	s->released = true;
-}
-
-/* Claims that the present reading did not make again; all if it is none. */
-static void release_others(struct manifest_set *s, struct manifest_file *f,
-			   uint64_t reading)
-{
-	struct claim *c, *next;
-
-	DL_FOREACH_SAFE(f->claims, c, next)
-	{
-		if (c->reading != reading)
-			release_claim(s, c);
-	}
 }
 
 /* Objects */
 
 static int put(struct manifest_set *s, struct manifest_object *o)
 {
-	switch (kind_rows[kind_row_of(o->kind)].store) {
+	switch (kind_of(o)->store) {
 	case STORE_SERVICES:
 		return store_put_service(s->store, TAKE_PTR(o->service));
 	case STORE_SLICES:
@@ -265,78 +187,51 @@ static int put(struct manifest_set *s, struct manifest_object *o)
 	return -EINVAL;
 }
 
-/* Two files, or one twice, name an object: @by has the say. */
-static void tell_duplicate(struct manifest_set *s, bool quiet,
+/* The name is in two files, or twice in one: @winner has the say. */
+static void tell_duplicate(struct manifest_set *s,
 			   const struct manifest_object *o,
-			   const struct manifest_file *loser,
-			   const struct manifest_file *by)
+			   const struct claimant *loser,
+			   const struct claimant *winner)
 {
-	if (quiet)
-		return;
 	tell(s, SOURCE_EVENT_OBJECT,
 	     "%s/%s: %s %s is in %s already, and that one is used", s->dir,
-	     loser->name, kind_rows[kind_row_of(o->kind)].name, o->key,
-	     by->name);
+	     loser->name, kind_of(o)->name, o->key, winner->name);
 }
 
-/*
- * Whether @f has the say over @o, which then is claimed.
- * Return: 1: yes; 0: no; -ENOMEM
- */
+/* Return: 1: @f has the say over @o; 0: it has not; -ENOMEM */
 static int claim(struct manifest_set *s, struct manifest_file *f,
 		 const struct manifest_object *o, bool quiet)
 {
-	char *id = claim_id(o);
-	struct claim *c;
-	int r;
+	cleanup_(freep) char *id = claim_id(o);
+	const struct claimant *other = NULL, *self = &f->claimant;
+	int r = -ENOMEM;
 
-	if (!id)
-		return -ENOMEM;
-	c = find_claim(s, id);
-	if (!c) {
-		r = add_claim(s, f, id);
-		return r < 0 ? r : 1;
-	}
-	free(id);
-	if (c->file == f && c->reading == s->reading) {
-		tell_duplicate(s, quiet, o, f, f);
-		return 0;
-	}
-	if (c->file != f && strcmp(c->file->name, f->name) < 0) {
-		f->shadowed = true;
-		tell_duplicate(s, quiet, o, f, c->file);
-		return 0;
-	}
-	if (c->file != f) {
-		c->file->shadowed = true;
-		tell_duplicate(s, quiet, o, c->file, f);
-		move_claim(c, f);
-	}
-	c->reading = s->reading;
-	return 1;
+	if (id)
+		r = claims_make(&s->claims, &f->claimant, id, s->reading,
+				&other);
+	if (r >= 0 && other && !quiet)
+		tell_duplicate(s, o, r ? other : self, r ? self : other);
+	return r;
 }
 
 /* A refused object: what its file gave before stays in force. */
 static void keep_refused(struct manifest_set *s, struct manifest_file *f,
 			 const struct manifest_object *o, bool quiet)
 {
-	char *id = o->key ? claim_id(o) : NULL;
-	struct claim *c = id ? find_claim(s, id) : NULL;
+	cleanup_(freep) char *id = o->key ? claim_id(o) : NULL;
 
-	if (c && c->file == f)
-		c->reading = s->reading;
-	free(id);
+	if (id)
+		claims_keep(&s->claims, &f->claimant, id, s->reading);
 	if (quiet)
 		return;
-	s->status[kind_rows[kind_row_of(o->kind)].store].bad_objects_n++;
+	s->status[kind_of(o)->store].bad_objects_n++;
 	tell(s, SOURCE_EVENT_OBJECT, "%s/%s: %s", s->dir, f->name, o->problem);
 }
 
 static void apply_object(struct manifest_set *s, struct manifest_file *f,
 			 struct manifest_object *o, bool quiet)
 {
-	struct source_status *status =
-		&s->status[kind_rows[kind_row_of(o->kind)].store];
+	struct source_status *status = &s->status[kind_of(o)->store];
 	int r;
 
 	if (o->kind == K8S_NODE && o->key && strcmp(o->key, s->node_name) != 0)
@@ -349,20 +244,23 @@ static void apply_object(struct manifest_set *s, struct manifest_file *f,
 	r = claim(s, f, o, quiet);
 	if (r > 0)
 		r = put(s, o);
-	if (r < 0)
-		tell(s, SOURCE_EVENT_OBJECT, "%s/%s: %s %s is not taken: %s",
-		     s->dir, f->name, kind_rows[kind_row_of(o->kind)].name,
-		     o->key, r == -E2BIG ? "there are too many" : strerror(-r));
+	if (r >= 0)
+		return;
+	status->bad_objects_n++;
+	tell(s, SOURCE_EVENT_OBJECT, "%s/%s: %s %s is not taken: %s", s->dir,
+	     f->name, kind_of(o)->name, o->key,
+	     r == -E2BIG ? "there are too many" : strerror(-r));
 }
 
 static void apply_manifest(struct manifest_set *s, struct manifest_file *f,
 			   struct manifest *m, bool quiet)
 {
 	s->reading++;
-	f->shadowed = false;
+	f->claimant.shadowed = false;
 	for (size_t i = 0; i < m->objects_n; i++)
 		apply_object(s, f, &m->objects[i], quiet);
-	release_others(s, f, s->reading);
+	claims_release_others(&s->claims, &f->claimant, s->reading, on_released,
+			      s);
 	if (m->ignored_n && !quiet)
 		tell(s, SOURCE_EVENT_INFO,
 		     "%s/%s: %zu objects are neither Service, EndpointSlice "
@@ -387,7 +285,14 @@ bool manifest_set_wants(const char *name)
 		ends_in(name, ".json"));
 }
 
-/* @text is what stands behind the file's name. */
+/* An error of a file is one of every kind that it may hold. */
+static void count_error(struct manifest_set *s)
+{
+	for (size_t k = 0; k < STORE_KIND_MAX_; k++)
+		s->status[k].errors_n++;
+}
+
+/* @text names the file. */
 static void file_failed(struct manifest_set *s, struct manifest_file *f,
 			bool quiet, const char *text)
 {
@@ -395,8 +300,7 @@ static void file_failed(struct manifest_set *s, struct manifest_file *f,
 	f->problem = strdup(text);
 	if (quiet)
 		return;
-	for (size_t k = 0; k < STORE_KIND_MAX_; k++)
-		s->status[k].errors_n++;
+	count_error(s);
 	tell(s, SOURCE_EVENT_WARN, "%s; what it gave before stays", text);
 }
 
@@ -495,6 +399,7 @@ static int add_file(struct manifest_set *s, const char *name)
 			file_free(f);
 		return -ENOMEM;
 	}
+	f->claimant.name = f->name;
 	f->touched = true;
 	f->present = true;
 	return 0;
@@ -551,7 +456,8 @@ static void drop_absent_files(struct manifest_set *s)
 			s->files[kept_n++] = f;
 			continue;
 		}
-		release_others(s, f, UINT64_MAX);
+		claims_release_others(&s->claims, &f->claimant, UINT64_MAX,
+				      on_released, s);
 		file_free(f);
 	}
 	s->files_n = kept_n;
@@ -567,7 +473,7 @@ static void read_touched(struct manifest_set *s)
 		return;
 	s->released = false;
 	for (size_t i = 0; i < s->files_n; i++) {
-		if (s->files[i]->shadowed)
+		if (s->files[i]->claimant.shadowed)
 			read_file(s, s->files[i], true);
 	}
 }
@@ -580,7 +486,7 @@ static int ensure_node(struct manifest_set *s)
 
 	if (!id)
 		return -ENOMEM;
-	if (s->bare_node || find_claim(s, id))
+	if (s->bare_node || claims_made(&s->claims, id))
 		return 0;
 	o.node = calloc(1, sizeof(*o.node));
 	if (!o.node || !(o.node->name = strdup(s->node_name))) {
@@ -617,6 +523,18 @@ static void begin_or_end_relists(struct manifest_set *s,
 		fn(s->store, (enum store_kind)k);
 }
 
+/* Once per number of files above the limit. */
+static void tell_left_out(struct manifest_set *s, size_t left_out_n)
+{
+	if (left_out_n && left_out_n != s->left_out_n) {
+		count_error(s);
+		tell(s, SOURCE_EVENT_WARN,
+		     "%s: more than %d files; %zu are left out", s->dir,
+		     LIMIT_MANIFEST_FILES, left_out_n);
+	}
+	s->left_out_n = left_out_n;
+}
+
 int manifest_set_load(struct manifest_set *s, uint64_t now_ms, struct errbuf *e)
 {
 	size_t left_out_n = 0;
@@ -631,11 +549,7 @@ int manifest_set_load(struct manifest_set *s, uint64_t now_ms, struct errbuf *e)
 	r = ensure_node(s);
 	begin_or_end_relists(s, store_end_relist);
 	s->listed = true;
-	if (left_out_n && left_out_n != s->left_out_n)
-		tell(s, SOURCE_EVENT_WARN,
-		     "%s: more than %d files; %zu are left out", s->dir,
-		     LIMIT_MANIFEST_FILES, left_out_n);
-	s->left_out_n = left_out_n;
+	tell_left_out(s, left_out_n);
 	update_status(s, now_ms);
 	return r < 0 ? errf(e, r, "out of memory") : 0;
 }

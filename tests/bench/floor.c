@@ -155,7 +155,7 @@ int main(int argc, char **argv)
 	uint32_t endpoints_n = argc > 2 ? (uint32_t)atoi(argv[2]) : 0;
 	size_t changes_n = argc > 3 ? (size_t)atoi(argv[3]) : 100;
 	struct bench b = {
-		.options = {.masquerade_mark = 0x4000, .own_mark = 0x200000}};
+		.options = {.masquerade_mark = 0x4000, .own_mark = 0x1000}};
 	struct service_plan **list = calloc(n + 1, sizeof(*list));
 	double *ms = calloc(changes_n + 1, sizeof(*ms));
 	struct errbuf e = {""};

@@ -140,7 +140,7 @@ static inline struct rig *rig_new(void)
 	rig->node_port_addrs[1] = at("[2001:db8::1]:1").addr;
 	rig->options = (struct nfp_options){
 		.masquerade_mark = 0x4000,
-		.own_mark = 0x200000,
+		.own_mark = 0x1000,
 		.local_pods = rig->pods,
 		.local_pods_n = ARRAY_SIZE(rig->pods),
 		.node_port_addrs = rig->node_port_addrs,

@@ -417,6 +417,22 @@ static void drift_is_repaired(void **state)
 	}
 }
 
+static void cleanup_by_hand_leaves_nothing(void **state)
+{
+	static const char clean[] = "nft -f " SOURCE_ROOT "/rules/cleanup.nft";
+	cleanup_(rig_freep) struct rig *rig = rig_new();
+	cleanup_(service_plan_freep) struct service_plan *sp =
+		with_node_port();
+	cleanup_(freep) char *list = NULL;
+
+	(void)state;
+	rig_sync(rig, &sp, 1);
+	free(netns_run(clean));
+	free(netns_run(clean)); /* nothing to remove is no error */
+	list = netns_run("nft list ruleset");
+	assert_string_equal(list, "");
+}
+
 static void drift_is_told_as_repair(void **state)
 {
 	cleanup_(rig_freep) struct rig *rig = rig_new();
@@ -747,6 +763,7 @@ int main(void)
 		cmocka_unit_test(
 			hairpin_element_stays_until_its_last_service_goes),
 		cmocka_unit_test(drift_is_repaired),
+		cmocka_unit_test(cleanup_by_hand_leaves_nothing),
 		cmocka_unit_test(drift_is_told_as_repair),
 		cmocka_unit_test(refused_change_makes_a_sync_due),
 		cmocka_unit_test(change_before_the_first_sync_is_refused),

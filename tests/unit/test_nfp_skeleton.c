@@ -7,7 +7,7 @@
 
 static const struct nfp_options plain_options = {
 	.masquerade_mark = 0x4000,
-	.own_mark = 0x200000,
+	.own_mark = 0x1000,
 };
 
 static void write_skeleton(struct nfp_socket *s, const struct nfp_options *o)

@@ -14,11 +14,6 @@
  */
 #include <curl/curl.h>
 #include <errno.h>
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,6 +25,7 @@
 #include "nodesplice/source/yaml.h"
 
 #include "k8s_field.h"
+#include "k8s_pem.h"
 
 static void secret_free(char *s)
 {
@@ -122,131 +118,6 @@ static int set_token(struct k8s_config *c, char **token, struct errbuf *e)
 	return 0;
 }
 
-static void ctx_freep(EVP_ENCODE_CTX **p)
-{
-	EVP_ENCODE_CTX_free(*p);
-}
-
-/* Base64, possibly in several lines; strict otherwise. */
-static int decode_base64(const char *text, char **ret_data, size_t *ret_len)
-{
-	cleanup_(ctx_freep) EVP_ENCODE_CTX *ctx = EVP_ENCODE_CTX_new();
-	size_t text_n = strlen(text);
-	cleanup_(freep) char *data = malloc(text_n + 1);
-	int n = 0, rest_n = 0;
-
-	if (!ctx || !data)
-		return -ENOMEM;
-	EVP_DecodeInit(ctx);
-	if (EVP_DecodeUpdate(ctx, (unsigned char *)data, &n,
-			     (const unsigned char *)text, (int)text_n) < 0 ||
-	    EVP_DecodeFinal(ctx, (unsigned char *)data + n, &rest_n) < 0) {
-		explicit_bzero(data, text_n);
-		return -EINVAL;
-	}
-	data[n + rest_n] = '\0';
-	*ret_len = (size_t)(n + rest_n);
-	*ret_data = TAKE_PTR(data);
-	return 0;
-}
-
-/* Beside the kubeconfig, unless absolute. */
-static int resolve(const char *kubeconfig, const char *file, char **ret_path)
-{
-	const char *slash = strrchr(kubeconfig, '/');
-	char *path;
-
-	if (*file == '/' || !slash)
-		path = strdup(file);
-	else if (asprintf(&path, "%.*s/%s", (int)(slash - kubeconfig),
-			  kubeconfig, file) < 0)
-		path = NULL;
-	if (!path)
-		return -ENOMEM;
-	*ret_path = path;
-	return 0;
-}
-
-/* Where a PEM comes from, and what its fields are called. */
-struct pem_source {
-	const char *kubeconfig;
-	const char *field, *data_field;
-	const char *file, *data; /* either or both; NULL or "": not given */
-};
-
-/* Nothing given: @ret_pem stays NULL. */
-static int read_pem(const struct pem_source *from, char **ret_pem,
-		    size_t *ret_len, struct errbuf *e)
-{
-	cleanup_(freep) char *path = NULL;
-	int r;
-
-	if (from->data && *from->data) {
-		r = decode_base64(from->data, ret_pem, ret_len);
-		return r < 0 ? errf(e, r, "%s: not base64", from->data_field) :
-			       0;
-	}
-	if (!from->file || !*from->file)
-		return 0;
-	r = resolve(from->kubeconfig, from->file, &path);
-	if (r < 0)
-		return errf(e, r, "out of memory");
-	r = fd_read_file(path, LIMIT_KUBECONFIG_BYTES, ret_pem, ret_len, e);
-	return r < 0 ? errf_context(e, r, "%s", from->field) : 0;
-}
-
-/* The fields' common name: the data's if that was given. */
-static const char *pem_field(const struct pem_source *from)
-{
-	return from->data && *from->data ? from->data_field : from->field;
-}
-
-static void biop(BIO **p)
-{
-	BIO_free(*p);
-}
-
-static void x509p(X509 **p)
-{
-	X509_free(*p);
-}
-
-static void pkeyp(EVP_PKEY **p)
-{
-	EVP_PKEY_free(*p);
-}
-
-/* The first certificate of a PEM; NULL: none. */
-static X509 *parse_certificate(const char *pem, size_t len)
-{
-	cleanup_(biop) BIO *bio = BIO_new_mem_buf(pem, (int)len);
-	X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
-
-	ERR_clear_error();
-	return cert;
-}
-
-/* OpenSSL would ask at the terminal. */
-static int no_password(char *buf, int size, int writing, void *data)
-{
-	(void)buf;
-	(void)size;
-	(void)writing;
-	(void)data;
-	return 0;
-}
-
-static EVP_PKEY *parse_key(const char *pem, size_t len)
-{
-	cleanup_(biop) BIO *bio = BIO_new_mem_buf(pem, (int)len);
-	EVP_PKEY *key =
-		bio ? PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL) :
-		      NULL;
-
-	ERR_clear_error();
-	return key;
-}
-
 /* ---- cluster ---- */
 
 struct cluster_fields {
@@ -285,19 +156,14 @@ static int read_cluster(struct json v, struct cluster_fields *ret_fields,
 	return K8S_READ_FIELDS(&r, v, fields, ret_fields);
 }
 
-static int set_ca(struct k8s_config *c, const struct pem_source *from,
+static int set_ca(struct k8s_config *c, const struct k8s_pem_source *from,
 		  struct errbuf *e)
 {
-	cleanup_(x509p) X509 *cert = NULL;
-	int r = read_pem(from, &c->ca_pem, &c->ca_pem_len, e);
+	int r = k8s_pem_read(from, &c->ca_pem, &c->ca_pem_len, e);
 
 	if (r < 0 || !c->ca_pem)
 		return r;
-	cert = parse_certificate(c->ca_pem, c->ca_pem_len);
-	if (!cert)
-		return errf(e, -EINVAL, "%s: holds no PEM certificate",
-			    pem_field(from));
-	return 0;
+	return k8s_pem_check(from, c->ca_pem, c->ca_pem_len, e);
 }
 
 static char *take_unless_empty(char **s)
@@ -309,8 +175,8 @@ static int set_cluster(struct k8s_config *c, struct json v,
 		       const char *kubeconfig, struct errbuf *e)
 {
 	cleanup_(cluster_fields_free) struct cluster_fields f = {0};
-	struct pem_source ca = {kubeconfig, "certificate-authority",
-				"certificate-authority-data", NULL, NULL};
+	struct k8s_pem_source ca = {kubeconfig, "certificate-authority",
+				    "certificate-authority-data", NULL, NULL};
 	int r = read_cluster(v, &f, e);
 
 	if (r < 0)
@@ -329,7 +195,7 @@ static int set_cluster(struct k8s_config *c, struct json v,
 		return errf(e, -EINVAL,
 			    "insecure-skip-tls-verify: not allowed together "
 			    "with %s",
-			    pem_field(&ca));
+			    k8s_pem_field(&ca));
 	c->tls_server_name = take_unless_empty(&f.tls_server_name);
 	c->proxy_url = take_unless_empty(&f.proxy_url);
 	return 0;
@@ -416,56 +282,40 @@ static int read_user(struct json v, struct user_fields *ret_fields,
 	return K8S_READ_FIELDS(&r, v, fields, ret_fields);
 }
 
-static int check_pair(const struct k8s_config *c,
-		      const struct pem_source *cert_from,
-		      const struct pem_source *key_from, struct errbuf *e)
-{
-	cleanup_(x509p) X509 *cert = NULL;
-	cleanup_(pkeyp) EVP_PKEY *key = NULL;
-	int matching;
-
-	cert = parse_certificate(c->client_cert_pem, c->client_cert_pem_len);
-	if (!cert)
-		return errf(e, -EINVAL, "%s: holds no PEM certificate",
-			    pem_field(cert_from));
-	key = parse_key(c->client_key_pem, c->client_key_pem_len);
-	if (!key)
-		return errf(e, -EINVAL,
-			    "%s: holds no PEM private key, or an encrypted one",
-			    pem_field(key_from));
-	matching = X509_check_private_key(cert, key);
-	ERR_clear_error();
-	if (matching != 1)
-		return errf(e, -EINVAL, "%s is not the key of %s",
-			    pem_field(key_from), pem_field(cert_from));
-	return 0;
-}
-
 static int set_client_certificate(struct k8s_config *c,
 				  const struct user_fields *f,
 				  const char *kubeconfig, struct errbuf *e)
 {
-	const struct pem_source cert = {kubeconfig, "client-certificate",
-					"client-certificate-data", f->cert_file,
-					f->cert_data};
-	const struct pem_source key = {kubeconfig, "client-key",
-				       "client-key-data", f->key_file,
-				       f->key_data};
-	int r = read_pem(&cert, &c->client_cert_pem, &c->client_cert_pem_len,
-			 e);
+	const struct k8s_pem_source cert = {kubeconfig, "client-certificate",
+					    "client-certificate-data",
+					    f->cert_file, f->cert_data};
+	const struct k8s_pem_source key = {kubeconfig, "client-key",
+					   "client-key-data", f->key_file,
+					   f->key_data};
+	int r = k8s_pem_read(&cert, &c->client_cert_pem,
+			     &c->client_cert_pem_len, e);
 
 	if (r == 0)
-		r = read_pem(&key, &c->client_key_pem, &c->client_key_pem_len,
-			     e);
+		r = k8s_pem_read(&key, &c->client_key_pem,
+				 &c->client_key_pem_len, e);
 	if (r < 0 || (!c->client_cert_pem && !c->client_key_pem))
 		return r;
 	if (!c->client_key_pem)
 		return errf(e, -EINVAL, "%s: without client-key",
-			    pem_field(&cert));
+			    k8s_pem_field(&cert));
 	if (!c->client_cert_pem)
 		return errf(e, -EINVAL, "%s: without client-certificate",
-			    pem_field(&key));
-	return check_pair(c, &cert, &key, e);
+			    k8s_pem_field(&key));
+	return k8s_pem_check_pair(
+		&(struct k8s_pem_pair){
+			&cert,
+			&key,
+			c->client_cert_pem,
+			c->client_key_pem,
+			c->client_cert_pem_len,
+			c->client_key_pem_len,
+		},
+		e);
 }
 
 static int set_user(struct k8s_config *c, struct json v, const char *kubeconfig,
@@ -477,7 +327,7 @@ static int set_user(struct k8s_config *c, struct json v, const char *kubeconfig,
 	if (r == 0)
 		r = set_token(c, &f.token, e);
 	if (r == 0 && f.token_file && *f.token_file)
-		r = resolve(kubeconfig, f.token_file, &c->token_file);
+		r = k8s_pem_resolve(kubeconfig, f.token_file, &c->token_file);
 	return r < 0 ? r : set_client_certificate(c, &f, kubeconfig, e);
 }
 
@@ -762,7 +612,8 @@ int k8s_config_in_cluster(const char *server, const char *root,
 	cleanup_(k8s_config_freep) struct k8s_config *c = calloc(1, sizeof(*c));
 	cleanup_(freep) char *ca_file = NULL, *from_environment = NULL;
 	cleanup_(secret_freep) char *token = NULL;
-	struct pem_source ca = {root, "certificate-authority", "", NULL, NULL};
+	struct k8s_pem_source ca = {root, "certificate-authority", "", NULL,
+				    NULL};
 	int r;
 
 	if (!c || asprintf(&ca_file, "%s/ca.crt", root) < 0 ||

@@ -57,7 +57,7 @@
 #define BACKOFF_MAX_MS	 30000
 #define BACKOFF_RESET_MS 120000
 /* A server may ask for patience, not for silence. */
-#define RETRY_AFTER_MAX_S 300
+#define RETRY_AFTER_MAX_S 300u
 
 static int list_item(const char *json, size_t len, void *data);
 static int stream_line(const char *json, size_t len, void *data);
@@ -161,10 +161,8 @@ int k8s_watch_ask(struct k8s_watch *w, uint64_t now_ms, struct rnd *rnd,
 		w->at_ms = now_ms + BACKOFF_FIRST_MS;
 		return -ENOMEM;
 	}
-	if (w->phase == K8S_WATCH_LIST && !w->continue_token) {
-		w->begun = true;
+	if (w->phase == K8S_WATCH_LIST && !w->continue_token)
 		w->sink->begin(w->sink->data);
-	}
 	w->in_flight = true;
 	w->asked_ms = w->heard_ms = now_ms;
 	w->http_status = 0;
@@ -192,71 +190,6 @@ void k8s_watch_head(struct k8s_watch *w, long http_status, uint64_t now_ms)
 	if (answered_well(w) && w->phase == K8S_WATCH_STREAM) {
 		w->status->watching = true;
 		succeeded(w);
-	}
-}
-
-/* A string member cut to @buf; anything else leaves it. */
-static void copy_string(struct json value, char *buf, size_t buf_bytes)
-{
-	cleanup_(freep) char *s = NULL;
-
-	if (json_string(value, &s) == 0)
-		snprintf(buf, buf_bytes, "%s", s);
-}
-
-static void decode_causes(struct json causes, struct k8s_status *s)
-{
-	struct json cause, key, value;
-
-	if (json_type(causes) != JSON_ARRAY)
-		return;
-	for (int it = 0; json_next_item(causes, &it, &cause);) {
-		if (json_type(cause) != JSON_OBJECT)
-			continue;
-		for (int at = 0; json_next_member(cause, &at, &key, &value);) {
-			if (json_equals(key, "reason") &&
-			    json_type(value) == JSON_STRING &&
-			    json_equals(value, "ResourceVersionTooLarge"))
-				s->version_too_large = true;
-		}
-	}
-}
-
-static void decode_details(struct json details, struct k8s_status *s)
-{
-	struct json key, value;
-	int64_t n;
-
-	if (json_type(details) != JSON_OBJECT)
-		return;
-	for (int it = 0; json_next_member(details, &it, &key, &value);) {
-		if (json_equals(key, "causes"))
-			decode_causes(value, s);
-		else if (json_equals(key, "retryAfterSeconds") &&
-			 json_integer(value, &n) == 0 && n > 0)
-			s->retry_after_s = n < RETRY_AFTER_MAX_S ?
-						   (uint32_t)n :
-						   RETRY_AFTER_MAX_S;
-	}
-}
-
-/* meta/v1 Status; fields of other types than expected are as absent. */
-static void decode_status(struct json object, struct k8s_status *s)
-{
-	struct json key, value;
-	int64_t n;
-
-	if (json_type(object) != JSON_OBJECT)
-		return;
-	for (int it = 0; json_next_member(object, &it, &key, &value);) {
-		if (json_equals(key, "code") && json_integer(value, &n) == 0)
-			s->code = n;
-		else if (json_equals(key, "reason"))
-			copy_string(value, s->reason, sizeof(s->reason));
-		else if (json_equals(key, "message"))
-			copy_string(value, s->message, sizeof(s->message));
-		else if (json_equals(key, "details"))
-			decode_details(value, s);
 	}
 }
 
@@ -384,7 +317,7 @@ static int stream_event(struct k8s_watch *w, struct json root)
 	case EVENT_BOOKMARK:
 		return stream_object(w, type, object);
 	case EVENT_ERROR:
-		decode_status(object, &w->error);
+		k8s_status_decode(object, &w->error);
 		if (w->error.code == 0)
 			w->error.code = 500;
 		return -ECONNABORTED;
@@ -496,8 +429,12 @@ static int read_frame(struct k8s_watch *w, struct k8s_meta *ret_meta,
 		r = json_parse(w->doc, json, len, &root, e);
 	if (r == 0)
 		r = k8s_decode_meta(root, ret_meta, e);
-	if (r == 0 && !*ret_meta->resource_version)
-		r = errf(e, -EINVAL, "metadata.resourceVersion is absent");
+	if (r == 0 && (!*ret_meta->resource_version ||
+		       strlen(ret_meta->resource_version) >=
+			       sizeof(w->status->resource_version)))
+		r = errf(e, -EINVAL,
+			 "metadata.resourceVersion: \"%s\" is not allowed",
+			 ret_meta->resource_version);
 	return r;
 }
 
@@ -520,7 +457,6 @@ static void page_done(struct k8s_watch *w, uint64_t now_ms, struct rnd *rnd)
 	if (!w->continue_token) {
 		take_version(w, meta.resource_version);
 		w->phase = K8S_WATCH_STREAM;
-		w->begun = false;
 		w->status->listed = true;
 		w->sink->end(w->sink->data);
 	}
@@ -549,7 +485,7 @@ static void read_error(struct k8s_watch *w)
 
 	if (k8s_list_frame(&w->list, &json, &len, NULL) == 0 &&
 	    json_parse(w->doc, json, len, &root, NULL) == 0)
-		decode_status(root, &w->error);
+		k8s_status_decode(root, &w->error);
 	w->error.code = w->http_status;
 }
 

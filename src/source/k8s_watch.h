@@ -15,6 +15,7 @@
 #include "nodesplice/source/source.h"
 
 #include "k8s_list.h"
+#include "k8s_status.h"
 
 /* What is watched. */
 struct k8s_resource {
@@ -45,15 +46,6 @@ enum k8s_watch_phase {
 	K8S_WATCH_PHASE_MAX_,
 };
 
-/* What a Status object says (meta/v1 Status). */
-struct k8s_status {
-	int64_t code;
-	char reason[64];
-	char message[320];
-	uint32_t retry_after_s;
-	bool version_too_large; /* details.causes has ResourceVersionTooLarge */
-};
-
 struct k8s_watch {
 	const struct k8s_resource *resource; /* borrowed */
 	const struct k8s_watch_sink *sink;   /* borrowed */
@@ -61,7 +53,6 @@ struct k8s_watch {
 	struct source_status *status; /* borrowed; its owner counts objects */
 	enum k8s_watch_phase phase;
 	bool in_flight;
-	bool begun;	      /* sink->begin() without its end() */
 	char *continue_token; /* owned; NULL: the first page */
 	/* The answer in flight. */
 	struct k8s_list list;

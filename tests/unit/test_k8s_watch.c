@@ -388,7 +388,14 @@ static void a_whole_answer_with_half_a_list_is_none(void **state)
 	answer(&wo, 200, "{\"items\":[]}");
 	assert_non_null(strstr(wo.status.last_error, "resourceVersion"));
 	assert_false(wo.status.listed);
-	told_is("begin;begin;");
+	ask(&wo);
+	/* Longer than struct source_status can hold. */
+	answer(&wo, 200,
+	       LIST("77777777777777777777777777777777777777777777777777777777"
+		    "77777777777777777777",
+		    "", ""));
+	assert_false(wo.status.listed);
+	told_is("begin;begin;begin;");
 	stop(&wo);
 }
 

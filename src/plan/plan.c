@@ -357,8 +357,8 @@ int plan_update(struct plan *p, struct store *st,
 		free(walk.keys[i]);
 	}
 	free(walk.keys);
-	if (ret_changes->n > 0)
-		qsort(ret_changes->items, ret_changes->n,
+	if (ret_changes->n > first)
+		qsort(ret_changes->items + first, ret_changes->n - first,
 		      sizeof(*ret_changes->items), change_compare);
 	return r;
 }

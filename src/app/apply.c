@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Theory of operation
+ *
+ *   store dirty --plan_update()--> changes --px_apply()--> workers
+ *        ^                                                    | acknowledged,
+ *        |                                                    v or LATE_MS
+ *        +------ next round <------ one transaction <---- changes
+ *
+ * The workers hold a frontend before the kernel sends connections for it, and
+ * one that is gone stays unknown to the kernel first on the next round.  While
+ * the workers are asked, further changes gather in the store: a burst costs as
+ * many transactions as the kernel and the workers take, no more.
+ *
+ * A refused transaction leaves the kernel as it was.  The next attempt, after a
+ * pause that doubles, is a full comparison with what the kernel holds.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "nodesplice/base/clock.h"
+#include "nodesplice/base/log.h"
+
+#include "apply.h"
+
+#define LATE_MS	     50 /* a hung worker does not hold up the floor */
+#define RETRY_MIN_MS 500
+#define RETRY_MAX_MS 30000
+
+struct apply {
+	struct apply_options o;
+	struct dataplane dp; /* in force */
+	struct plan_changes changes; /* planned, not yet in the kernel */
+	uint64_t generation;
+	bool waiting;	   /* for the workers' acknowledgement */
+	bool workers_due;  /* px_apply() was short of memory */
+	bool full_due;	   /* the next transaction is a full comparison */
+	bool synced;	   /* once */
+	uint32_t retry_ms; /* 0: the last transaction was taken */
+	uint64_t round_started_us;
+	struct timer wake, late;
+};
+
+static void begin_round(struct apply *a);
+
+static void on_wake(struct timer *t, uint64_t now_ms)
+{
+	(void)now_ms;
+	begin_round(container_of(t, struct apply, wake));
+}
+
+static void wake_in(struct apply *a, uint32_t ms)
+{
+	loop_timer_arm(a->o.loop, &a->wake, loop_now_ms(a->o.loop) + ms);
+}
+
+void apply_wake(struct apply *a)
+{
+	const struct store *st = a->o.store;
+
+	if (store_dirty(st))
+		observed_queued(a->o.observed, loop_now_ms(a->o.loop),
+				clock_realtime_ms());
+	if (!a->waiting && !timer_armed(&a->wake))
+		wake_in(a, 0);
+}
+
+static void tell_problems(struct apply *a, const struct plan_change *c)
+{
+	const struct service_plan *was = c->before, *is = c->after;
+
+	for (size_t i = 0; is && i < is->problems_n; i++) {
+		bool known = false;
+
+		for (size_t k = 0; was && k < was->problems_n; k++)
+			known |= strcmp(was->problems[k], is->problems[i]) == 0;
+		if (known)
+			continue;
+		log_warn("Service %s: %s", is->key, is->problems[i]);
+		observed_problem(a->o.observed, is->key, is->problems[i],
+				 clock_realtime_ms());
+	}
+}
+
+/* The Node or our addresses may be others now. */
+static void follow_node(struct apply *a)
+{
+	struct plan_context *ctx = a->o.ctx;
+	struct dataplane dp;
+	struct errbuf e;
+	bool pods;
+
+	store_take_node_changed(a->o.store);
+	dataplane_derive(a->o.options, store_node(a->o.store), a->o.netdev,
+			 &dp);
+	if (a->synced && dataplane_equal(&dp, &a->dp))
+		return;
+	pods = dp.nfp.local_pods_n > 0;
+	if (strcmp(dp.zone, a->dp.zone) != 0 || pods != ctx->has_pod_detector)
+		store_mark_all_dirty(a->o.store);
+	dataplane_copy(&dp, &a->dp);
+	ctx->zone = *a->dp.zone ? a->dp.zone : NULL;
+	ctx->has_pod_detector = pods;
+	if (nfp_update_options(a->o.nfp, &a->dp.nfp, &e) < 0) {
+		log_err("the node's addresses are not in the kernel yet: %s",
+			e.text);
+		a->full_due = true;
+	}
+}
+
+static void note_programmed(struct apply *a, uint64_t realtime_ms)
+{
+	for (size_t i = 0; i < a->changes.n; i++) {
+		const struct service_plan *sp = a->changes.items[i].after;
+
+		for (size_t k = 0; sp && k < sp->ports_n; k++)
+			observed_programmed(a->o.observed, sp->ports[k].family,
+					    sp->changed_ms, realtime_ms);
+	}
+}
+
+static void taken(struct apply *a, bool full)
+{
+	uint64_t realtime_ms = clock_realtime_ms();
+	uint64_t took_us = clock_now_us() - a->round_started_us;
+
+	if (a->retry_ms)
+		log_info("the kernel holds the plan again");
+	a->retry_ms = 0;
+	a->full_due = false;
+	observed_synced(a->o.observed, full, took_us, loop_now_ms(a->o.loop),
+			realtime_ms);
+	note_programmed(a, realtime_ms);
+	log_debug("%zu services programmed in %llu us", a->changes.n,
+		  (unsigned long long)took_us);
+	plan_changes_free(&a->changes);
+	if (!a->synced) {
+		a->synced = true;
+		a->o.first_synced(a->o.data);
+	}
+	if (store_dirty(a->o.store))
+		wake_in(a, 0);
+}
+
+static void refused(struct apply *a, const struct errbuf *e)
+{
+	a->retry_ms = a->retry_ms ? a->retry_ms * 2 : RETRY_MIN_MS;
+	if (a->retry_ms > RETRY_MAX_MS)
+		a->retry_ms = RETRY_MAX_MS;
+	a->full_due = true;
+	observed_sync_failed(a->o.observed);
+	log_err("the kernel refused a transaction, its state is as before; "
+		"full comparison in %u ms: %s",
+		a->retry_ms, e->text);
+	observed_problem(a->o.observed, "", e->text, clock_realtime_ms());
+	wake_in(a, a->retry_ms);
+}
+
+static void commit(struct apply *a)
+{
+	struct errbuf e = { 0 };
+	bool full = a->full_due;
+	int r;
+
+	loop_timer_stop(a->o.loop, &a->late);
+	a->waiting = false;
+	r = full ? nfp_sync(a->o.nfp, a->o.plan, &e) :
+		   nfp_apply(a->o.nfp, &a->changes, &e);
+	if (r < 0)
+		refused(a, &e);
+	else
+		taken(a, full);
+}
+
+static void on_late(struct timer *t, uint64_t now_ms)
+{
+	(void)now_ms;
+	commit(container_of(t, struct apply, late));
+}
+
+void apply_acknowledged(struct apply *a, uint64_t generation)
+{
+	if (a->waiting && generation >= a->generation)
+		commit(a);
+}
+
+/* Hand the changes from @first on to the workers, and those that they were too
+ * short of memory for before. */
+static int tell_workers(struct apply *a, size_t first)
+{
+	struct plan_changes view;
+
+	if (a->workers_due)
+		first = 0;
+	view = (struct plan_changes){ .items = a->changes.items + first,
+				      .n = a->changes.n - first };
+	if (!a->o.px || view.n == 0)
+		return 0;
+	a->workers_due = px_apply(a->o.px, &view, a->generation + 1) < 0;
+	if (a->workers_due)
+		return -ENOMEM;
+	a->generation++;
+	a->waiting = true;
+	loop_timer_arm(a->o.loop, &a->late, loop_now_ms(a->o.loop) + LATE_MS);
+	return 0;
+}
+
+static void short_of_memory(struct apply *a)
+{
+	log_err("out of memory while planning, tried again in %d ms",
+		RETRY_MIN_MS);
+	a->full_due = true;
+	wake_in(a, RETRY_MIN_MS);
+}
+
+static void begin_round(struct apply *a)
+{
+	size_t first = a->changes.n;
+	int r;
+
+	if (a->waiting || !store_synced(a->o.store))
+		return;
+	a->round_started_us = clock_now_us();
+	follow_node(a);
+	r = plan_update(a->o.plan, a->o.store, a->o.ctx, &a->changes);
+	for (size_t i = first; i < a->changes.n; i++)
+		tell_problems(a, &a->changes.items[i]);
+	if (tell_workers(a, first) < 0 || r < 0) {
+		short_of_memory(a);
+		return;
+	}
+	if (a->changes.n == 0 && !a->full_due) {
+		observed_synced(a->o.observed, false, 0,
+				loop_now_ms(a->o.loop), clock_realtime_ms());
+		return;
+	}
+	/* What was refused before has its own "before": compare it all. */
+	if (first > 0)
+		a->full_due = true;
+	if (!a->waiting)
+		commit(a);
+}
+
+int apply_new(const struct apply_options *o, struct apply **ret_apply)
+{
+	struct apply *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return -ENOMEM;
+	a->o = *o;
+	a->full_due = true;
+	a->wake.fn = on_wake;
+	a->late.fn = on_late;
+	*ret_apply = a;
+	return 0;
+}
+
+void apply_free(struct apply *a)
+{
+	if (!a)
+		return;
+	loop_timer_stop(a->o.loop, &a->wake);
+	loop_timer_stop(a->o.loop, &a->late);
+	plan_changes_free(&a->changes);
+	free(a);
+}

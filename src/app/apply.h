@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * apply.h - from the store to the workers and the kernel
+ *
+ * Layer: app.  See apply.c for the order of things.
+ */
+#pragma once
+
+#include "nodesplice/observe/observed.h"
+
+#include "dataplane.h"
+
+struct apply;
+
+struct apply_options {
+	struct loop *loop;	   /* all borrowed for apply's life */
+	struct store *store;
+	struct plan *plan;
+	struct plan_context *ctx;  /* zone and detector are kept up to date */
+	const struct options *options;
+	struct netdev *netdev;
+	struct nfp *nfp;
+	struct px *px; /* NULL: without the proxy */
+	struct observed *observed;
+	void (*first_synced)(void *data); /* once */
+	void *data;
+};
+
+int apply_new(const struct apply_options *o, struct apply **ret_apply);
+void apply_free(struct apply *a);
+DEFINE_FREEP(struct apply, apply_free)
+
+/* Something changed: the objects, the Node, the node's addresses. */
+void apply_wake(struct apply *a);
+/* px's applied(): every worker holds @generation. */
+void apply_acknowledged(struct apply *a, uint64_t generation);

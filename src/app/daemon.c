@@ -1,0 +1,512 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Theory of operation
+ *
+ * Who owns whom: struct daemon owns every part; parts borrow each other for
+ * its life.  Everything here runs on the control thread's loop; the workers
+ * have their own.
+ *
+ * Start: lock, loop, kernel sockets (nothing is written), proxy, servers,
+ * source.  The first complete list of everything is the first transaction;
+ * until then an earlier run's floor serves.
+ *
+ * End: the intercept goes first, so that new connections are the kernel's;
+ * then the listeners; the connections that are left have the drain timeout.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+
+#include "nodesplice/base/clock.h"
+#include "nodesplice/base/log.h"
+#include "nodesplice/observe/answers.h"
+#include "nodesplice/observe/control.h"
+#include "nodesplice/observe/pages.h"
+
+#include "apply.h"
+#include "daemon.h"
+#include "gate.h"
+#include "input.h"
+#include "notify.h"
+
+#define BIND_RETRY_MS  5000
+#define DRAIN_CHECK_MS 100
+#define SYNC_PERIOD_MS 30000 /* kube-proxy's default, for health's timeout */
+
+enum server_kind {
+	SERVER_METRICS,
+	SERVER_HEALTH,
+	SERVER_KIND_MAX_,
+};
+
+struct server {
+	http_fn pages;
+	const struct sockad *at; /* port 0: not wanted */
+	struct http *http;	 /* NULL: not bound (yet) */
+};
+
+struct daemon {
+	const struct options *o;
+	char *node_name;
+	int lock_fd;
+	struct loop *loop;
+	struct store *store;
+	struct plan *plan;
+	struct plan_context ctx;
+	struct netdev *netdev;
+	struct nfp *nfp;
+	struct px *px;
+	struct apply *apply;
+	struct input *input;
+	struct observed observed;
+	struct observed_option shown_options[3];
+	struct server servers[SERVER_KIND_MAX_];
+	struct control *control;
+	struct gate gate;
+	struct loop_fd signals;
+	struct timer tick, bind_retry, drain;
+	uint64_t drain_until_ms;
+	bool draining;
+	struct log_limit event_limit;
+};
+
+static void daemon_free(struct daemon *d)
+{
+	if (!d)
+		return;
+	input_free(d->input);
+	apply_free(d->apply);
+	control_free(d->control);
+	for (size_t i = 0; i < SERVER_KIND_MAX_; i++)
+		http_free(d->servers[i].http);
+	nfp_free(d->nfp); /* the intercept goes before the listeners */
+	px_free(d->px);
+	netdev_free(d->netdev);
+	plan_free(d->plan);
+	store_free(d->store);
+	if (d->loop && d->signals.fd >= 0) {
+		int fd = d->signals.fd;
+
+		loop_remove(d->loop, &d->signals);
+		close(fd);
+	}
+	loop_free(d->loop);
+	closep(&d->lock_fd);
+	free(d->node_name);
+	free(d);
+}
+DEFINE_FREEP(struct daemon, daemon_free)
+
+/* --- the source ------------------------------------------------------- */
+
+static void on_changed(void *data)
+{
+	struct daemon *d = data;
+
+	apply_wake(d->apply);
+}
+
+static void on_event(enum source_event kind, const char *sentence, void *data)
+{
+	struct daemon *d = data;
+
+	if (kind == SOURCE_EVENT_INFO) {
+		log_info("%s", sentence);
+		return;
+	}
+	observed_problem(&d->observed, "", sentence, clock_realtime_ms());
+	if (kind == SOURCE_EVENT_OBJECT ||
+	    log_allowed(&d->event_limit, loop_now_ms(d->loop)))
+		log_warn("%s", sentence);
+}
+
+/* --- the gate --------------------------------------------------------- */
+
+static void judge_gate(struct daemon *d, uint64_t now_ms)
+{
+	struct gate_reading r = { 0 };
+	const char *why;
+	bool open;
+
+	r.heartbeat_ms = px_heartbeat_ms(d->px);
+	r.accepted_n = px_accepted_n(d->px);
+	if (!px_short_of_resources(d->px, &r.short_why))
+		r.short_why = NULL;
+	if (nfp_intercepted_n(d->nfp, &r.intercepted_n) < 0)
+		r.intercepted_n = d->gate.intercepted_n;
+	open = gate_decide(&d->gate, &r, now_ms, &why);
+	if (open && nfp_heartbeat(d->nfp) < 0) {
+		open = false;
+		why = "heartbeats can't be sent";
+	}
+	if (open != d->observed.gate.open) {
+		if (open)
+			log_info("the gate is open: TCP goes through the "
+				 "proxy");
+		else
+			log_warn("the gate is closed, the kernel serves new "
+				 "connections: %s",
+				 why);
+	}
+	observed_gate(&d->observed, open, why, now_ms);
+}
+
+static void on_tick(struct timer *t, uint64_t now_ms)
+{
+	struct daemon *d = container_of(t, struct daemon, tick);
+
+	if (d->px && !d->draining)
+		judge_gate(d, now_ms);
+	notify_send("WATCHDOG=1");
+	loop_timer_arm(d->loop, t, now_ms + GATE_TICK_MS);
+}
+
+static void on_first_synced(void *data)
+{
+	struct daemon *d = data;
+
+	log_info("serving %zu services with %zu frontends and %zu endpoints",
+		 plan_services_n(d->plan), plan_frontends_n(d->plan),
+		 plan_endpoints_n(d->plan));
+	on_tick(&d->tick, loop_now_ms(d->loop));
+	notify_send("READY=1");
+}
+
+static void on_applied(uint64_t generation, void *data)
+{
+	struct daemon *d = data;
+
+	apply_acknowledged(d->apply, generation);
+}
+
+static void on_netdev_changed(void *data)
+{
+	struct daemon *d = data;
+
+	if (d->apply)
+		apply_wake(d->apply);
+}
+
+/* --- the end ---------------------------------------------------------- */
+
+static void on_drain(struct timer *t, uint64_t now_ms)
+{
+	struct daemon *d = container_of(t, struct daemon, drain);
+	uint64_t open_n = px_open_n(d->px);
+
+	if (open_n > 0 && now_ms < d->drain_until_ms) {
+		loop_timer_arm(d->loop, t, now_ms + DRAIN_CHECK_MS);
+		return;
+	}
+	if (open_n > 0)
+		log_warn("drain timeout: %llu connections are reset",
+			 (unsigned long long)open_n);
+	loop_stop(d->loop);
+}
+
+static void begin_end(struct daemon *d)
+{
+	uint64_t now_ms = loop_now_ms(d->loop);
+	struct errbuf e;
+
+	if (d->draining || !d->px) {
+		loop_stop(d->loop);
+		return;
+	}
+	d->draining = true;
+	notify_send("STOPPING=1");
+	if (nfp_close_intercept(d->nfp, &e) < 0)
+		log_warn("the intercept goes with this process only: %s",
+			 e.text);
+	observed_gate(&d->observed, false, "shutting down", now_ms);
+	px_drain(d->px);
+	d->drain_until_ms = now_ms + d->o->drain_timeout_ms;
+	log_info("the kernel serves new connections; %llu are drained for at "
+		 "most %u ms",
+		 (unsigned long long)px_open_n(d->px), d->o->drain_timeout_ms);
+	loop_timer_arm(d->loop, &d->drain, now_ms + DRAIN_CHECK_MS);
+}
+
+static void on_signal(struct loop_fd *f, uint32_t events)
+{
+	struct daemon *d = container_of(f, struct daemon, signals);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	while (read(f->fd, &info, sizeof(info)) == sizeof(info)) {
+		log_info("signal %u", info.ssi_signo);
+		begin_end(d);
+	}
+}
+
+/* --- the start -------------------------------------------------------- */
+
+static int open_signals(struct daemon *d, struct errbuf *e)
+{
+	cleanup_(closep) int fd = -1;
+	sigset_t set;
+	int r;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	/* Blocked before the workers start, who inherit the mask. */
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	if (fd < 0)
+		return errf(e, -errno, "signalfd: %s", strerror(errno));
+	r = loop_add(d->loop, &d->signals, fd, EPOLLIN);
+	if (r < 0)
+		return errf(e, r, "signalfd: %s", strerror(-r));
+	TAKE_FD(fd);
+	return 0;
+}
+
+/* One writer of the floor at a time. */
+static int take_lock(struct daemon *d, struct errbuf *e)
+{
+	cleanup_(freep) char *path = NULL, *dir = strdup(d->o->control_socket);
+	char *slash = dir ? strrchr(dir, '/') : NULL;
+
+	if (!dir || asprintf(&path, "%s.lock", d->o->control_socket) < 0)
+		return -ENOMEM;
+	if (slash && slash != dir) {
+		*slash = '\0';
+		if (mkdir(dir, 0750) < 0 && errno != EEXIST)
+			return errf(e, -errno, "%s: %s", dir, strerror(errno));
+	}
+	d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+			  0600);
+	if (d->lock_fd < 0)
+		return errf(e, -errno, "%s: %s", path, strerror(errno));
+	if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0)
+		return errf(e, -errno,
+			    "%s is locked: another nodesplice runs here "
+			    "(--control-socket names another place)",
+			    path);
+	return 0;
+}
+
+/* As many descriptors as we may have: each connection takes two and a pipe. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int open_kernel(struct daemon *d, struct errbuf *e)
+{
+	struct dataplane dp;
+	int r;
+
+	r = netdev_new(d->loop, on_netdev_changed, d, &d->netdev, e);
+	if (r < 0)
+		return r;
+	dataplane_derive(d->o, NULL, d->netdev, &dp);
+	return nfp_open(&dp.nfp, &d->nfp, e);
+}
+
+static int open_proxy(struct daemon *d, struct errbuf *e)
+{
+	struct px_options po;
+
+	if (!d->o->proxy) {
+		d->observed.proxy.off_why = "--proxy off";
+		return 0;
+	}
+	dataplane_proxy(d->o, &po);
+	return px_start(d->loop, &po, on_applied, d, &d->px, e);
+}
+
+static void lend(struct daemon *d)
+{
+	struct observed *ob = &d->observed;
+
+	ob->node_name = d->node_name;
+	ob->version = NODESPLICE_VERSION;
+	ob->started_ms = loop_now_ms(d->loop);
+	ob->started_realtime_ms = clock_realtime_ms();
+	ob->health_timeout_ms = 2 * SYNC_PERIOD_MS;
+	ob->node_optional = d->o->manifests != NULL;
+	ob->options = d->shown_options;
+	ob->store = d->store;
+	ob->plan = d->plan;
+	ob->context = &d->ctx;
+	ob->proxy.px = d->px;
+	ob->proxy.heartbeat_ms = px_heartbeat_ms;
+	ob->proxy.short_of_resources = px_short_of_resources;
+	ob->proxy.stats = px_stats;
+	ob->proxy.workers_n = px_workers_n;
+	ob->proxy.worker_stats = px_worker_stats;
+	ob->proxy.endpoint_stats = px_endpoint_stats;
+	ob->proxy.each_service = px_each_service;
+	ob->floor.nfp = d->nfp;
+	ob->floor.stats = nfp_stats;
+	ob->source.source = d->input;
+	ob->source.status = input_status;
+}
+
+static void show_option(struct daemon *d, const char *name, const char *value)
+{
+	if (value)
+		d->shown_options[d->observed.options_n++] =
+			(struct observed_option){ name, value };
+}
+
+static int open_apply(struct daemon *d)
+{
+	struct apply_options ao = {
+		.loop = d->loop,
+		.store = d->store,
+		.plan = d->plan,
+		.ctx = &d->ctx,
+		.options = d->o,
+		.netdev = d->netdev,
+		.nfp = d->nfp,
+		.px = d->px,
+		.observed = &d->observed,
+		.first_synced = on_first_synced,
+		.data = d,
+	};
+
+	return apply_new(&ao, &d->apply);
+}
+
+static void open_server(struct daemon *d, struct server *s)
+{
+	char at[SOCKAD_STRLEN];
+	struct errbuf e;
+
+	if (s->at->port == 0 || s->http)
+		return;
+	if (http_open(d->loop, s->at, s->pages, &d->observed, &d->observed.http,
+		      &s->http, &e) == 0) {
+		log_info("listening on %s", sockad_format(s->at, at));
+		return;
+	}
+	log_warn("%s; tried again in %d ms", e.text, BIND_RETRY_MS);
+	loop_timer_arm(d->loop, &d->bind_retry,
+		       loop_now_ms(d->loop) + BIND_RETRY_MS);
+}
+
+static void open_servers(struct daemon *d)
+{
+	for (size_t i = 0; i < SERVER_KIND_MAX_; i++)
+		open_server(d, &d->servers[i]);
+}
+
+static void on_bind_retry(struct timer *t, uint64_t now_ms)
+{
+	(void)now_ms;
+	open_servers(container_of(t, struct daemon, bind_retry));
+}
+
+static int open_input(struct daemon *d, struct errbuf *e)
+{
+	const struct source_callbacks cb = { on_changed, on_event, d };
+
+	return input_open(d->loop, d->store, d->o, d->node_name,
+			  1u << d->o->own_bit, &cb, &d->input, e);
+}
+
+static int open_base(struct daemon *d, struct errbuf *e)
+{
+	int r = node_name_of(d->o, &d->node_name, e);
+
+	if (r < 0)
+		return r;
+	d->ctx.node_name = d->node_name;
+	d->ctx.masquerade_all = d->o->masquerade_all;
+	d->ctx.intercept = d->o->proxy;
+	d->ctx.service_proxy_name = d->o->service_proxy_name;
+	d->ctx.policy = d->o->policy;
+	d->tick.fn = on_tick;
+	d->drain.fn = on_drain;
+	d->bind_retry.fn = on_bind_retry;
+	d->signals.fn = on_signal;
+	d->servers[SERVER_METRICS].pages = pages_metrics;
+	d->servers[SERVER_METRICS].at = &d->o->metrics_at;
+	d->servers[SERVER_HEALTH].pages = pages_health;
+	d->servers[SERVER_HEALTH].at = &d->o->healthz_at;
+	observed_init(&d->observed);
+	r = loop_new(&d->loop);
+	if (r == 0)
+		r = store_new(&d->store);
+	if (r == 0)
+		r = plan_new(&d->plan);
+	if (r < 0)
+		return errf(e, r, "%s", strerror(-r));
+	return open_signals(d, e);
+}
+
+static int open_control(struct daemon *d, struct errbuf *e)
+{
+	const struct control_options co = {
+		.path = d->o->control_socket,
+		.group = (gid_t)-1,
+		.fn = answers_request,
+		.data = &d->observed,
+		.counters = &d->observed.control,
+	};
+
+	return control_open(d->loop, &co, &d->control, e);
+}
+
+static int open_all(struct daemon *d, struct errbuf *e)
+{
+	int r = open_base(d, e);
+
+	if (r == 0)
+		r = take_lock(d, e);
+	if (r == 0)
+		r = open_kernel(d, e);
+	if (r == 0)
+		r = open_proxy(d, e);
+	if (r == 0 && open_apply(d) < 0)
+		r = -ENOMEM;
+	if (r < 0)
+		return r;
+	r = open_input(d, e);
+	if (r < 0)
+		return r;
+	show_option(d, "manifests", d->o->manifests);
+	show_option(d, "kubeconfig", d->o->kubeconfig);
+	show_option(d, "apiserver", input_server(d->input));
+	lend(d);
+	open_servers(d);
+	return open_control(d, e);
+}
+
+int daemon_run(const struct options *o, struct errbuf *e)
+{
+	cleanup_(daemon_freep) struct daemon *d = NULL;
+	int r;
+
+	/* One arena each for the control thread and the workers. */
+	mallopt(M_ARENA_MAX, 2);
+	raise_descriptor_limit();
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	d->o = o;
+	d->lock_fd = d->signals.fd = -1;
+	r = open_all(d, e);
+	if (r < 0)
+		return r;
+	log_info("nodesplice " NODESPLICE_VERSION " on node %s",
+		 d->node_name);
+	r = loop_run(d->loop);
+	return r < 0 ? errf(e, r, "the event loop: %s", strerror(-r)) : 0;
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dataplane.h"
+
+static_assert((int)NFP_FROM_NODE == (int)PX_FROM_NODE &&
+		      (int)NFP_FROM_POD == (int)PX_FROM_POD &&
+		      (int)NFP_FROM_OUTSIDE == (int)PX_FROM_OUTSIDE &&
+		      (int)NFP_ENTRY_MAX_ == (int)PX_ENTRY_MAX_,
+	      "the kernel's and the proxy's entries are the same");
+
+/* Outside of the pods' ephemeral range (32768 to 60999, the kernel's default
+ * of ip_local_port_range), above what servers usually listen on. */
+#define KEPT_PORTS_MIN 16384
+#define KEPT_PORTS_MAX 32767
+
+static uint16_t entry_port(const struct options *o, unsigned int entry)
+{
+	return (uint16_t)(o->proxy_port + entry);
+}
+
+void dataplane_static(const struct options *o, struct nfp_options *ret_nfp)
+{
+	*ret_nfp = (struct nfp_options){
+		.intercept = o->proxy,
+		.intercept_suffix = 'a',
+		.masquerade_mark = 1u << o->masquerade_bit,
+		.own_mark = 1u << o->own_bit,
+		.divert_mark = 1u << o->divert_bit,
+		.kept_connmark = 1u << o->connmark_bit,
+		.rule_priority = o->rule_priority,
+		.route_table = o->route_table,
+		.masquerade_all = o->masquerade_all,
+	};
+	for (unsigned int i = 0; i < NFP_ENTRY_MAX_; i++)
+		ret_nfp->port[i] = entry_port(o, i);
+}
+
+void dataplane_proxy(const struct options *o, struct px_options *ret_px)
+{
+	*ret_px = (struct px_options){
+		.workers_n = o->workers_n,
+		.socket_mark = 1u << o->own_bit,
+		.max_connections = o->max_connections,
+		.kept_ports_min = KEPT_PORTS_MIN,
+		.kept_ports_max = KEPT_PORTS_MAX,
+	};
+	for (unsigned int i = 0; i < PX_ENTRY_MAX_; i++)
+		ret_px->port[i] = entry_port(o, i);
+}
+
+static void derive_local_pods(const struct options *o, const struct node *node,
+			      struct dataplane *dp)
+{
+	const struct cidr *from = o->pod_cidrs;
+	size_t n = o->pod_cidrs_n;
+
+	if (!o->pod_cidrs_given) {
+		from = node ? node->pod_cidrs : NULL;
+		n = node ? node->pod_cidrs_n : 0;
+	}
+	for (size_t i = 0; i < n && i < DATAPLANE_ADDRS_MAX; i++)
+		dp->local_pods[dp->nfp.local_pods_n++] = from[i];
+}
+
+static void derive_addresses(const struct node *node,
+			     const struct netdev *netdev, struct dataplane *dp)
+{
+	const struct addr *preferred = node ? node->internal_ips : NULL;
+	size_t preferred_n = node ? node->internal_ips_n : 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		struct addr a = netdev_node_addr(netdev,
+						 i ? AF_INET6 : AF_INET,
+						 preferred, preferred_n);
+
+		dp->nfp.node_addr[i] = a;
+		if (a.family != AF_UNSPEC)
+			dp->node_port_addrs[dp->nfp.node_port_addrs_n++] = a;
+	}
+}
+
+static void point_at_self(struct dataplane *dp)
+{
+	dp->nfp.local_pods = dp->local_pods;
+	dp->nfp.node_port_addrs = dp->node_port_addrs;
+}
+
+void dataplane_derive(const struct options *o, const struct node *node,
+		      const struct netdev *netdev, struct dataplane *ret_dp)
+{
+	memset(ret_dp, 0, sizeof(*ret_dp));
+	dataplane_static(o, &ret_dp->nfp);
+	derive_local_pods(o, node, ret_dp);
+	derive_addresses(node, netdev, ret_dp);
+	if (node && node->zone)
+		snprintf(ret_dp->zone, sizeof(ret_dp->zone), "%s", node->zone);
+	point_at_self(ret_dp);
+}
+
+void dataplane_copy(const struct dataplane *from, struct dataplane *to)
+{
+	*to = *from;
+	point_at_self(to);
+}
+
+bool dataplane_equal(const struct dataplane *a, const struct dataplane *b)
+{
+	if (strcmp(a->zone, b->zone) != 0 ||
+	    a->nfp.local_pods_n != b->nfp.local_pods_n ||
+	    a->nfp.node_port_addrs_n != b->nfp.node_port_addrs_n ||
+	    !addr_equal(&a->nfp.node_addr[0], &b->nfp.node_addr[0]) ||
+	    !addr_equal(&a->nfp.node_addr[1], &b->nfp.node_addr[1]))
+		return false;
+	for (size_t i = 0; i < a->nfp.local_pods_n; i++) {
+		if (cidr_compare(&a->local_pods[i], &b->local_pods[i]))
+			return false;
+	}
+	for (size_t i = 0; i < a->nfp.node_port_addrs_n; i++) {
+		if (!addr_equal(&a->node_port_addrs[i], &b->node_port_addrs[i]))
+			return false;
+	}
+	return true;
+}

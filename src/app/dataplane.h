@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * dataplane.h - what plan, kernel and proxy are told about this node
+ *
+ * Layer: app.  Derived from the options, the Node object and the node's
+ * addresses; compared, so that only a difference is acted upon.
+ */
+#pragma once
+
+#include "nodesplice/nft/netdev.h"
+#include "nodesplice/nft/nfp.h"
+#include "nodesplice/proxy/px.h"
+
+#include "options.h"
+
+#define DATAPLANE_ADDRS_MAX 16
+
+struct dataplane {
+	struct nfp_options nfp; /* pointers into this struct */
+	struct cidr local_pods[DATAPLANE_ADDRS_MAX];
+	struct addr node_port_addrs[DATAPLANE_ADDRS_MAX];
+	char zone[256]; /* "" : unknown */
+};
+
+/**
+ * dataplane_derive() - Put together what this node looks like now
+ * @node:	Our Node object; NULL: not there
+ *
+ * Local pods: --pod-cidr, else the Node's podCIDRs (detectLocalMode NodeCIDR).
+ * Node ports: on the Node's addresses ("primary", the default of kube-proxy's
+ * nftables mode), else on the address found by netdev_node_addr().
+ */
+void dataplane_derive(const struct options *o, const struct node *node,
+		      const struct netdev *netdev, struct dataplane *ret_dp);
+
+/* Copy with the pointers of the copy. */
+void dataplane_copy(const struct dataplane *from, struct dataplane *to);
+bool dataplane_equal(const struct dataplane *a, const struct dataplane *b);
+
+/* The options that never change while we run; also for cleanup and check. */
+void dataplane_static(const struct options *o, struct nfp_options *ret_nfp);
+void dataplane_proxy(const struct options *o, struct px_options *ret_px);

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "nodesplice/source/file_source.h"
+#include "nodesplice/source/k8s_source.h"
+
+#include "input.h"
+
+#define SERVICE_ACCOUNT "/var/run/secrets/kubernetes.io/serviceaccount"
+
+struct input {
+	struct k8s_config *config; /* owned; NULL with manifests */
+	struct k8s_source *k8s;	   /* one of these two, owned */
+	struct file_source *file;
+};
+
+void input_free(struct input *in)
+{
+	if (!in)
+		return;
+	k8s_source_free(in->k8s);
+	file_source_free(in->file);
+	k8s_config_free(in->config);
+	free(in);
+}
+
+static int load_config(const struct options *o, struct k8s_config **ret_config,
+		       struct errbuf *e)
+{
+	if (o->kubeconfig)
+		return k8s_config_load(o->kubeconfig, o->context, ret_config,
+				       e);
+	if (o->apiserver || getenv("KUBERNETES_SERVICE_HOST"))
+		return k8s_config_in_cluster(o->apiserver, SERVICE_ACCOUNT,
+					     ret_config, e);
+	return errf(e, -EINVAL,
+		    "no source of Services: give --kubeconfig FILE, "
+		    "--manifests DIR, or run in a pod");
+}
+
+static int open_api(struct loop *l, struct store *st, const struct options *o,
+		    const char *node_name, uint32_t socket_mark,
+		    const struct source_callbacks *cb, struct input *in,
+		    struct errbuf *e)
+{
+	struct k8s_source_options so = {
+		.node_name = node_name,
+		.service_proxy_name = o->service_proxy_name,
+		.socket_mark = socket_mark,
+	};
+	int r = load_config(o, &in->config, e);
+
+	if (r < 0)
+		return r;
+	so.config = in->config;
+	return k8s_source_new(l, st, &so, cb, &in->k8s, e);
+}
+
+int input_open(struct loop *l, struct store *st, const struct options *o,
+	       const char *node_name, uint32_t socket_mark,
+	       const struct source_callbacks *cb, struct input **ret_input,
+	       struct errbuf *e)
+{
+	cleanup_(input_freep) struct input *in = calloc(1, sizeof(*in));
+	int r;
+
+	if (!in)
+		return -ENOMEM;
+	if (o->manifests)
+		r = file_source_new(l, o->manifests, node_name, st, cb,
+				    &in->file, e);
+	else
+		r = open_api(l, st, o, node_name, socket_mark, cb, in, e);
+	if (r < 0)
+		return r;
+	*ret_input = TAKE_PTR(in);
+	return 0;
+}
+
+size_t input_status(const void *input, const struct source_status **ret_status)
+{
+	const struct input *in = input;
+
+	return in->k8s ? k8s_source_status(in->k8s, ret_status) :
+			 file_source_status(in->file, ret_status);
+}
+
+const char *input_server(const struct input *in)
+{
+	return in->config ? in->config->server : NULL;
+}
+
+int node_name_of(const struct options *o, char **ret_name, struct errbuf *e)
+{
+	const char *from = o->node_name ? o->node_name : getenv("NODE_NAME");
+	char host[256] = "";
+	char *name;
+
+	if (!from || !*from) {
+		if (gethostname(host, sizeof(host) - 1) < 0)
+			return errf(e, -errno, "the host's name: %s",
+				    strerror(errno));
+		from = host;
+	}
+	name = strdup(from);
+	if (!name)
+		return -ENOMEM;
+	for (char *p = name; *p; p++)
+		*p = (char)tolower((unsigned char)*p);
+	*ret_name = name;
+	return 0;
+}

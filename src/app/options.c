@@ -1,0 +1,633 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <assert.h>
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config_file.h"
+#include "options.h"
+
+#define RUN	BIT(COMMAND_RUN)
+#define PLAN	BIT(COMMAND_PLAN)
+#define CLIENT	(BIT(COMMAND_STATUS) | BIT(COMMAND_EXPLAIN))
+#define KERNEL	(RUN | BIT(COMMAND_CLEANUP) | BIT(COMMAND_CHECK))
+#define SOURCES (RUN | PLAN)
+#define BIT(n)	(1u << (n))
+
+static const struct {
+	const char *name, *arguments, *help;
+} commands[] = {
+	[COMMAND_RUN] = { "run", "", "Serve this node's Services." },
+	[COMMAND_INIT] = { "init", "",
+			   "Prepare the node: sysctls, modules, run directory "
+			   "(needs more privileges than run)." },
+	[COMMAND_PLAN] = { "plan", "",
+			   "Print what would be programmed; changes nothing, "
+			   "needs no privileges." },
+	[COMMAND_STATUS] = { "status", "", "Ask the running daemon how it is." },
+	[COMMAND_EXPLAIN] = { "explain", " NAMESPACE/NAME | ADDRESS:PORT[/udp]",
+			      "Ask the running daemon where a Service's "
+			      "connections go, and why." },
+	[COMMAND_CLEANUP] = { "cleanup", "",
+			      "Remove everything of ours from the kernel." },
+	[COMMAND_CHECK] = { "check", "",
+			    "Tell what this kernel and these privileges can "
+			    "do, and what conflicts." },
+	[COMMAND_VERSION] = { "version", "", "Print the version." },
+};
+static_assert(ARRAY_SIZE(commands) == COMMAND_MAX_, "a row each");
+
+const char *command_name(enum command c)
+{
+	return commands[c].name;
+}
+
+/* "a", "b" and "c" of one command: the table's and the settings' names. */
+#define NAMES_MAX 64
+
+struct option;
+typedef int (*option_set_fn)(struct options *o, const struct option *row,
+			     const char *value, struct errbuf *e);
+
+struct option {
+	const char *name, *argument, *help;
+	unsigned int commands; /* bits */
+	option_set_fn set;
+	size_t offset; /* of the field in struct options */
+	uint32_t min, max;
+};
+
+static void *field(struct options *o, const struct option *row)
+{
+	return (char *)o + row->offset;
+}
+
+static int refuse(const struct option *row, const char *value,
+		  const char *allowed, struct errbuf *e)
+{
+	return errf(e, -EINVAL, "%s: \"%.128s\" is not allowed (%s)", row->name,
+		    value, allowed);
+}
+
+static int set_string(struct options *o, const struct option *row,
+		      const char *value, struct errbuf *e)
+{
+	char **s = field(o, row), *copy;
+
+	if (!*value)
+		return refuse(row, value, "must not be empty", e);
+	copy = strdup(value);
+	if (!copy)
+		return -ENOMEM;
+	free(*s);
+	*s = copy;
+	return 0;
+}
+
+static int set_switch(struct options *o, const struct option *row,
+		      const char *value, struct errbuf *e)
+{
+	bool *b = field(o, row);
+
+	if (strcmp(value, "on") == 0 || strcmp(value, "true") == 0)
+		*b = true;
+	else if (strcmp(value, "off") == 0 || strcmp(value, "false") == 0)
+		*b = false;
+	else
+		return refuse(row, value, "on, off", e);
+	return 0;
+}
+
+static int set_number(struct options *o, const struct option *row,
+		      const char *value, struct errbuf *e)
+{
+	uint32_t *n = field(o, row);
+	char allowed[64], *end;
+	unsigned long parsed;
+
+	snprintf(allowed, sizeof(allowed), "%u to %u", row->min, row->max);
+	errno = 0;
+	parsed = strtoul(value, &end, 10);
+	if (!isdigit((unsigned char)*value) || *end || errno ||
+	    parsed < row->min || parsed > row->max)
+		return refuse(row, value, allowed, e);
+	*n = (uint32_t)parsed;
+	return 0;
+}
+
+static int set_duration(struct options *o, const struct option *row,
+			const char *value, struct errbuf *e)
+{
+	char *end;
+	unsigned long n = strtoul(value, &end, 10);
+	unsigned long unit = strcmp(end, "s") == 0  ? 1000 :
+			     strcmp(end, "m") == 0  ? 60000 :
+			     strcmp(end, "ms") == 0 ? 1 :
+						      0;
+
+	if (!isdigit((unsigned char)*value) || !unit || n > row->max / unit)
+		return refuse(row, value,
+			      "a whole number with ms, s or m, at most 1h", e);
+	*(uint32_t *)field(o, row) = (uint32_t)(n * unit);
+	return 0;
+}
+
+static int set_cidrs(struct options *o, const struct option *row,
+		     const char *value, struct errbuf *e)
+{
+	cleanup_(freep) char *copy = strdup(value);
+	char *rest = copy, *one;
+
+	if (!copy)
+		return -ENOMEM;
+	o->pod_cidrs_n = 0;
+	o->pod_cidrs_given = true;
+	while ((one = strsep(&rest, ","))) {
+		struct cidr c;
+
+		if (cidr_parse(one, &c) < 0)
+			return refuse(row, one,
+				      "prefixes like 10.244.1.0/24, separated "
+				      "by commas",
+				      e);
+		if (ARRAY_APPEND(o->pod_cidrs, o->pod_cidrs_n,
+				 o->pod_cidrs_room, c) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int set_address(struct options *o, const struct option *row,
+		       const char *value, struct errbuf *e)
+{
+	struct sockad *at = field(o, row);
+
+	if (strcmp(value, "off") == 0) {
+		at->port = 0;
+		return 0;
+	}
+	if (sockad_parse(value, at) < 0 || at->port == 0)
+		return refuse(row, value,
+			      "ADDRESS:PORT, [ADDRESS]:PORT or off", e);
+	return 0;
+}
+
+static int set_log_level(struct options *o, const struct option *row,
+			 const char *value, struct errbuf *e)
+{
+	if (log_level_parse(value, &o->log_level) < 0)
+		return refuse(row, value, "err, warn, info, debug, trace", e);
+	return 0;
+}
+
+static int set_output(struct options *o, const struct option *row,
+		      const char *value, struct errbuf *e)
+{
+	o->json = strcmp(value, "json") == 0;
+	if (!o->json && strcmp(value, "text") != 0)
+		return refuse(row, value, "text, json", e);
+	return 0;
+}
+
+#define FIELD(f) offsetof(struct options, f)
+
+/* Defaults stand in options_init(); the ports of metrics and healthz are
+ * kube-proxy's, so that dashboards and load balancers find them. */
+static const struct option table[] = {
+	{ "config", "FILE", "configuration file (kind NodespliceConfiguration)",
+	  SOURCES | KERNEL, set_string, FIELD(config), 0, 0 },
+	{ "kubeconfig", "FILE", "how to reach the API server",
+	  SOURCES | KERNEL, set_string, FIELD(kubeconfig), 0, 0 },
+	{ "context", "NAME", "context of the kubeconfig (its current one)",
+	  SOURCES | KERNEL, set_string, FIELD(context), 0, 0 },
+	{ "apiserver", "URL", "API server of a pod's service account",
+	  SOURCES | KERNEL, set_string, FIELD(apiserver), 0, 0 },
+	{ "manifests", "DIR", "take the objects from YAML or JSON files",
+	  SOURCES | KERNEL, set_string, FIELD(manifests), 0, 0 },
+	{ "node-name", "NAME", "our Node ($NODE_NAME, else the host's name)",
+	  SOURCES | KERNEL, set_string, FIELD(node_name), 0, 0 },
+	{ "service-proxy-name", "NAME",
+	  "serve the Services labelled with this service-proxy-name instead of "
+	  "those without",
+	  SOURCES, set_string, FIELD(service_proxy_name), 0, 0 },
+	{ "pod-cidr", "CIDR,...",
+	  "addresses of this node's pods (the Node's podCIDRs)", SOURCES,
+	  set_cidrs, FIELD(pod_cidrs), 0, 0 },
+	{ "masquerade-all", "on|off", "masquerade also pods' ClusterIP traffic",
+	  SOURCES, set_switch, FIELD(masquerade_all), 0, 0 },
+	{ "proxy", "on|off", "carry TCP through the proxy (on)", SOURCES,
+	  set_switch, FIELD(proxy), 0, 0 },
+	{ "workers", "N", "proxy threads (one per CPU)", RUN, set_number,
+	  FIELD(workers_n), 1, 256 },
+	{ "proxy-port", "PORT", "the first of the proxy's three ports (10240)",
+	  RUN, set_number, FIELD(proxy_port), 1, 65533 },
+	{ "max-connections", "N",
+	  "connections in the proxy, above it the kernel serves (from the "
+	  "descriptor limit)",
+	  RUN, set_number, FIELD(max_connections), 1, 1000000 },
+	{ "drain-timeout", "TIME",
+	  "how long connections may go on after SIGTERM (30s)", RUN,
+	  set_duration, FIELD(drain_timeout_ms), 0, 3600000 },
+	{ "masquerade-bit", "N", "packet mark bit of masquerading (14)", KERNEL,
+	  set_number, FIELD(masquerade_bit), 0, 31 },
+	{ "own-bit", "N", "packet mark bit of our own packets (12)", KERNEL,
+	  set_number, FIELD(own_bit), 0, 31 },
+	{ "divert-bit", "N",
+	  "packet mark bit of replies to a kept client address (13)", KERNEL,
+	  set_number, FIELD(divert_bit), 0, 31 },
+	{ "connmark-bit", "N",
+	  "connection mark bit of legs that keep a client address (12)", KERNEL,
+	  set_number, FIELD(connmark_bit), 0, 31 },
+	{ "rule-priority", "N", "priority of our ip rule (99)", KERNEL,
+	  set_number, FIELD(rule_priority), 1, 32765 },
+	{ "route-table", "N", "number of our routing table (10240)", KERNEL,
+	  set_number, FIELD(route_table), 1, INT_MAX },
+	{ "metrics-bind-address", "ADDRESS:PORT|off",
+	  "where /metrics is served (127.0.0.1:10249)", RUN, set_address,
+	  FIELD(metrics_at), 0, 0 },
+	{ "healthz-bind-address", "ADDRESS:PORT|off",
+	  "where /healthz and /livez are served (0.0.0.0:10256)", RUN,
+	  set_address, FIELD(healthz_at), 0, 0 },
+	{ "control-socket", "PATH",
+	  "socket of status and explain (/run/nodesplice/nodesplice.sock)",
+	  RUN | CLIENT | BIT(COMMAND_INIT), set_string, FIELD(control_socket),
+	  0, 0 },
+	{ "log-level", "LEVEL", "err, warn, info, debug or trace (info)",
+	  SOURCES | KERNEL | BIT(COMMAND_INIT), set_log_level, FIELD(log_level),
+	  0, 0 },
+	{ "output", "text|json", "format of the answer (-o, text)",
+	  CLIENT | BIT(COMMAND_CHECK), set_output, FIELD(json), 0, 0 },
+};
+
+static int options_init(struct options *o)
+{
+	*o = (struct options){
+		.proxy = true,
+		.proxy_port = 10240,
+		.masquerade_bit = 14,
+		/* Free among the marks of kube-proxy (0x4000, 0x8000), Calico
+		 * (0xffff0000), Cilium (0x0f00) and the AWS CNI (0x80). */
+		.own_bit = 12,
+		.divert_bit = 13,
+		.connmark_bit = 12,
+		.rule_priority = 99,
+		.route_table = 10240,
+		.drain_timeout_ms = 30000,
+		.log_level = LOG_LEVEL_INFO,
+	};
+	policy_init(&o->policy);
+	sockad_parse("127.0.0.1:10249", &o->metrics_at);
+	sockad_parse("0.0.0.0:10256", &o->healthz_at);
+	o->control_socket = strdup("/run/nodesplice/nodesplice.sock");
+	return o->control_socket ? 0 : -ENOMEM;
+}
+
+void options_free(struct options *o)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (table[i].set == set_string)
+			free(*(char **)field(o, &table[i]));
+	}
+	free(o->target);
+	free(o->pod_cidrs);
+}
+
+static const struct option *find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (strcmp(table[i].name, name) == 0)
+			return &table[i];
+	}
+	return NULL;
+}
+
+int options_set(struct options *o, const char *name, const char *value,
+		struct errbuf *e)
+{
+	const struct option *row = find(name);
+
+	if (row)
+		return row->set(o, row, value, e);
+	return policy_set(&o->policy, name, value, POLICY_SOURCE_NODE, e);
+}
+
+static size_t names_of(enum command c, const char *names[NAMES_MAX])
+{
+	size_t n = 0;
+
+	static_assert(ARRAY_SIZE(table) + POLICY_SETTING_MAX_ + 1 <= NAMES_MAX,
+		      "room for every name");
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (table[i].commands & BIT(c))
+			names[n++] = table[i].name;
+	}
+	for (size_t i = 0; (SOURCES & BIT(c)) && i < POLICY_SETTING_MAX_; i++)
+		names[n++] = policy_setting_name((enum policy_setting)i);
+	names[n++] = "help";
+	return n;
+}
+
+/* Levenshtein's distance, for the nearest name of a mistyped one. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[64], b_n = strlen(b);
+
+	if (b_n >= ARRAY_SIZE(row))
+		return SIZE_MAX;
+	for (size_t i = 0; i <= b_n; i++)
+		row[i] = i;
+	for (; *a; a++) {
+		size_t diagonal = row[0]++;
+
+		for (size_t i = 1; i <= b_n; i++) {
+			size_t least = diagonal + (*a != b[i - 1]);
+
+			diagonal = row[i];
+			if (row[i] + 1 < least)
+				least = row[i] + 1;
+			if (row[i - 1] + 1 < least)
+				least = row[i - 1] + 1;
+			row[i] = least;
+		}
+	}
+	return row[b_n];
+}
+
+static int unknown(enum command c, const char *name, const char **names,
+		   size_t names_n, struct errbuf *e)
+{
+	const char *nearest = NULL;
+	size_t best = 4;
+
+	for (size_t i = 0; i < names_n; i++) {
+		size_t d = distance(name, names[i]);
+
+		if (d < best) {
+			best = d;
+			nearest = names[i];
+		}
+	}
+	if (nearest)
+		return errf(e, -EINVAL,
+			    "--%.64s: no such option of %s (did you mean "
+			    "--%s?)",
+			    name, command_name(c), nearest);
+	return errf(e, -EINVAL, "--%.64s: no such option of %s (see --help)",
+		    name, command_name(c));
+}
+
+/* The option that @name is, or is the unique beginning of. */
+static int complete(enum command c, const char *name, const char **ret_name,
+		    struct errbuf *e)
+{
+	const char *names[NAMES_MAX], *match = NULL;
+	size_t n = names_of(c, names), len = strlen(name);
+
+	for (size_t i = 0; i < n; i++) {
+		if (strncmp(names[i], name, len) != 0)
+			continue;
+		if (names[i][len] == '\0') {
+			*ret_name = names[i];
+			return 0;
+		}
+		if (match && len)
+			return errf(e, -EINVAL,
+				    "--%s: may be --%s or --%s: write more of "
+				    "it",
+				    name, match, names[i]);
+		match = names[i];
+	}
+	if (!match || len == 0)
+		return unknown(c, name, names, n, e);
+	*ret_name = match;
+	return 0;
+}
+
+struct arguments {
+	int argc;
+	char **argv;
+	int at;
+};
+
+static bool is_switch_word(const char *s)
+{
+	return s && (strcmp(s, "on") == 0 || strcmp(s, "off") == 0 ||
+		     strcmp(s, "true") == 0 || strcmp(s, "false") == 0);
+}
+
+/* The value of the option just read: behind '=' or the next argument; a switch
+ * alone means on. */
+static int take_value(struct arguments *a, const char *name, const char *inline_,
+		      const char **ret_value, struct errbuf *e)
+{
+	const struct option *row = find(name);
+	const char *next = a->at < a->argc ? a->argv[a->at] : NULL;
+
+	if (inline_) {
+		*ret_value = inline_;
+	} else if (row && row->set == set_switch && !is_switch_word(next)) {
+		*ret_value = "on";
+	} else if (next) {
+		*ret_value = next;
+		a->at++;
+	} else {
+		return errf(e, -EINVAL, "--%s: a value is missing", name);
+	}
+	return 0;
+}
+
+/* What the command line gave, to be set again over the file. */
+struct given {
+	const char *name, *value;
+};
+
+static int parse_option(struct options *o, struct arguments *a,
+			const char *argument, struct given *given, size_t *n,
+			struct errbuf *e)
+{
+	cleanup_(freep) char *name = NULL;
+	const char *equals = strchr(argument, '='), *full, *value;
+	int r;
+
+	name = equals ? strndup(argument, (size_t)(equals - argument)) :
+			strdup(argument);
+	if (!name)
+		return -ENOMEM;
+	r = complete(o->command, name, &full, e);
+	if (r < 0)
+		return r;
+	if (strcmp(full, "help") == 0) {
+		o->help = true;
+		return 0;
+	}
+	r = take_value(a, full, equals ? equals + 1 : NULL, &value, e);
+	if (r < 0)
+		return r;
+	r = options_set(o, full, value, e);
+	if (r < 0) {
+		char sentence[ERRBUF_BYTES];
+
+		snprintf(sentence, sizeof(sentence), "%s", e ? e->text : "");
+		return errf(e, r, "--%s", sentence);
+	}
+	given[(*n)++] = (struct given){ full, value };
+	return 0;
+}
+
+static int parse_word(struct options *o, const char *word, struct errbuf *e)
+{
+	if (o->command != COMMAND_EXPLAIN || o->target)
+		return errf(e, -EINVAL, "%.64s: %s takes no %sargument", word,
+			    command_name(o->command),
+			    o->target ? "second " : "");
+	o->target = strdup(word);
+	return o->target ? 0 : -ENOMEM;
+}
+
+static int parse_arguments(struct options *o, struct arguments *a,
+			   struct given *given, size_t *n, struct errbuf *e)
+{
+	int r = 0;
+
+	while (a->at < a->argc && r == 0) {
+		const char *arg = a->argv[a->at++];
+
+		if (strcmp(arg, "-h") == 0)
+			o->help = true;
+		else if (strcmp(arg, "-o") == 0)
+			r = parse_option(o, a, "output", given, n, e);
+		else if (strncmp(arg, "--", 2) == 0)
+			r = parse_option(o, a, arg + 2, given, n, e);
+		else if (*arg == '-')
+			r = errf(e, -EINVAL, "%s: no such option (see --help)",
+				 arg);
+		else
+			r = parse_word(o, arg, e);
+	}
+	return r;
+}
+
+static int parse_command(const char *word, enum command *ret_command,
+			 struct errbuf *e)
+{
+	size_t best = 3, nearest = COMMAND_MAX_;
+
+	for (size_t i = 0; i < COMMAND_MAX_; i++) {
+		size_t d = distance(word, commands[i].name);
+
+		if (d < best) {
+			best = d;
+			nearest = i;
+		}
+	}
+	if (best == 0) {
+		*ret_command = (enum command)nearest;
+		return 0;
+	}
+	if (nearest < COMMAND_MAX_)
+		return errf(e, -EINVAL, "%.64s: no such command (did you mean "
+			    "%s?)", word, commands[nearest].name);
+	return errf(e, -EINVAL, "%.64s: no such command (see --help)", word);
+}
+
+static bool one_source(const struct options *o)
+{
+	return (o->kubeconfig != NULL) + (o->manifests != NULL) +
+		       (o->apiserver != NULL) <=
+	       1;
+}
+
+int options_parse(int argc, char **argv, struct options *ret_options,
+		  struct errbuf *e)
+{
+	struct arguments a = { argc, argv, 2 };
+	cleanup_(freep) struct given *given =
+		calloc((size_t)argc + 1, sizeof(*given));
+	struct options *o = ret_options;
+	size_t given_n = 0;
+	int r;
+
+	r = options_init(o);
+	if (r < 0 || !given)
+		return -ENOMEM;
+	if (argc < 2)
+		return errf(e, -EINVAL, "a command is missing (see --help)");
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+	    strcmp(argv[1], "help") == 0) {
+		o->command = COMMAND_MAX_;
+		o->help = true;
+		return 0;
+	}
+	if (strcmp(argv[1], "--version") == 0)
+		argv[1] = (char *)command_name(COMMAND_VERSION);
+	r = parse_command(argv[1], &o->command, e);
+	if (r == 0)
+		r = parse_arguments(o, &a, given, &given_n, e);
+	if (r < 0 || o->help)
+		return r;
+	if (o->config) {
+		r = config_file_read(o->config, o, e);
+		for (size_t i = 0; i < given_n && r == 0; i++)
+			r = options_set(o, given[i].name, given[i].value, e);
+	}
+	if (r == 0 && !one_source(o))
+		r = errf(e, -EINVAL, "--kubeconfig, --manifests and "
+			 "--apiserver: only one of them");
+	if (r == 0 && o->command == COMMAND_EXPLAIN && !o->target)
+		r = errf(e, -EINVAL, "explain: NAMESPACE/NAME or ADDRESS:PORT "
+			 "is missing");
+	return r;
+}
+
+static void help_options(enum command c)
+{
+	struct policy p;
+
+	puts("\nOptions:");
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		char left[64];
+
+		if (!(table[i].commands & BIT(c)))
+			continue;
+		snprintf(left, sizeof(left), "--%s %s", table[i].name,
+			 table[i].argument);
+		printf("  %-38s %s\n", left, table[i].help);
+	}
+	if (!(SOURCES & BIT(c)))
+		return;
+	policy_init(&p);
+	puts("\nNode-wide defaults of what an annotation nodesplice.io/NAME "
+	     "sets for a Service:");
+	for (size_t i = 0; i < POLICY_SETTING_MAX_; i++) {
+		struct text t = { 0 };
+
+		policy_format(&p, (enum policy_setting)i, &t);
+		printf("  --%-36s (%s)\n",
+		       policy_setting_name((enum policy_setting)i),
+		       t.data ? t.data : "");
+		text_free(&t);
+	}
+}
+
+void options_help(enum command c)
+{
+	if (c == COMMAND_MAX_) {
+		puts("Usage: nodesplice COMMAND [OPTION...]\n\nCommands:");
+		for (size_t i = 0; i < COMMAND_MAX_; i++)
+			printf("  %-8s %s\n", commands[i].name,
+			       commands[i].help);
+		puts("\nEach command has --help.");
+	} else {
+		printf("Usage: nodesplice %s%s%s\n\n%s\n", commands[c].name,
+		       commands[c].arguments,
+		       c == COMMAND_VERSION ? "" : " [OPTION...]",
+		       commands[c].help);
+		if (c != COMMAND_VERSION)
+			help_options(c);
+	}
+	puts("\nExit codes: 0 done; 1 failed; 2 wrong usage or "
+	     "configuration;\n3 no daemon answers (status, explain); "
+	     "4 no such Service or frontend (explain).");
+}

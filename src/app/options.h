@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * options.h - what the operator asked for: flags and the configuration file
+ *
+ * Layer: app.  One table (options.c) has every option; a key of the
+ * configuration file is an option's name without the dashes, and a resilience
+ * setting of model/policy.h is an option of the same name (node-wide default).
+ * Flags win over the file.
+ */
+#pragma once
+
+#include "nodesplice/base/addr.h"
+#include "nodesplice/base/err.h"
+#include "nodesplice/base/log.h"
+#include "nodesplice/model/policy.h"
+
+enum command {
+	COMMAND_RUN,
+	COMMAND_INIT,
+	COMMAND_PLAN,
+	COMMAND_STATUS,
+	COMMAND_EXPLAIN,
+	COMMAND_CLEANUP,
+	COMMAND_CHECK,
+	COMMAND_VERSION,
+	COMMAND_MAX_,
+};
+
+struct options {
+	enum command command;
+	bool help;
+	char *config;	  /* all strings are owned; NULL: not given */
+	char *kubeconfig;
+	char *context;
+	char *apiserver;
+	char *manifests;
+	char *node_name;
+	char *service_proxy_name;
+	char *control_socket;
+	char *target; /* explain's argument */
+	struct cidr *pod_cidrs; /* owned */
+	size_t pod_cidrs_n, pod_cidrs_room;
+	bool pod_cidrs_given;
+	bool masquerade_all;
+	bool proxy;
+	uint32_t workers_n;
+	uint32_t proxy_port; /* the first of three */
+	uint32_t max_connections;
+	uint32_t masquerade_bit, own_bit, divert_bit, connmark_bit;
+	uint32_t rule_priority, route_table;
+	struct sockad metrics_at, healthz_at; /* port 0: none */
+	uint32_t drain_timeout_ms;
+	enum log_level log_level;
+	bool json;
+	struct policy policy; /* node-wide */
+};
+
+void options_free(struct options *o); /* leaves what it points to unusable */
+
+/**
+ * options_parse() - Read the command line, then the file that it names
+ * @ret_options: Filled also on error, for options_free()
+ *
+ * A unique beginning of a long option stands for it.
+ * Return: 0; -EINVAL with a text that names the option, the value and what is
+ * allowed, or the nearest option; -errno of the file
+ */
+int options_parse(int argc, char **argv, struct options *ret_options,
+		  struct errbuf *e);
+
+/* One option as flag or key would set it; for the file reader. */
+int options_set(struct options *o, const char *name, const char *value,
+		struct errbuf *e);
+
+const char *command_name(enum command c);
+/* Print the help of one command, or with COMMAND_MAX_ of the program. */
+void options_help(enum command c);

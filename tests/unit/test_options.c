@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../../src/app/options.h"
+
+static struct options o;
+static struct errbuf e;
+
+static int parse(const char *line)
+{
+	char copy[256], *rest = copy, *word, *argv[16];
+	int argc = 0;
+
+	snprintf(copy, sizeof(copy), "nodesplice %s", line);
+	while ((word = strsep(&rest, " ")) && argc < 16)
+		argv[argc++] = word;
+	e.text[0] = '\0';
+	options_free(&o);
+	o = (struct options){ 0 };
+	return options_parse(argc, argv, &o, &e);
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	options_free(&o);
+	o = (struct options){ 0 };
+	return 0;
+}
+
+static void assert_says(const char *line, const char *says)
+{
+	assert_int_equal(parse(line), -EINVAL);
+	if (!strstr(e.text, says))
+		fail_msg("\"%s\" does not say \"%s\"", e.text, says);
+}
+
+static void a_flag_takes_its_value_in_both_ways(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("run --manifests /etc/m --workers=3 "
+			       "--connect-timeout 2s --masquerade-all "
+			       "--proxy off --pod-cidr 10.244.1.0/24,fd00::/64"),
+			 0);
+	assert_string_equal(o.manifests, "/etc/m");
+	assert_int_equal(o.workers_n, 3);
+	assert_true(o.masquerade_all);
+	assert_false(o.proxy);
+	assert_int_equal(o.pod_cidrs_n, 2);
+	assert_int_equal(o.policy.value[POLICY_CONNECT_TIMEOUT], 2000);
+	assert_int_equal(o.policy.source[POLICY_CONNECT_TIMEOUT],
+			 POLICY_SOURCE_NODE);
+}
+
+static void a_unique_beginning_stands_for_an_option(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("run --manif /m --work 2"), 0);
+	assert_string_equal(o.manifests, "/m");
+	assert_int_equal(o.workers_n, 2);
+	assert_says("run --ma /m", "may be --manifests or --masquerade-all");
+}
+
+static void a_mistake_is_named_with_what_was_meant(void **state)
+{
+	(void)state;
+	assert_says("run --manifsets /m", "did you mean --manifests?");
+	assert_says("run --frobnicate", "--frobnicate: no such option of run");
+	assert_says("rum", "did you mean run?");
+	assert_says("run --workers 0", "--workers: \"0\" is not allowed (1 to 256)");
+	assert_says("run --workers 2x", "\"2x\"");
+	assert_says("run --workers", "a value is missing");
+	assert_says("run --pod-cidr 10.0.0.0", "\"10.0.0.0\"");
+	assert_says("run --connect-timeout soon",
+		    "--connect-timeout: \"soon\" is not allowed");
+	assert_says("run --log-level loud", "err, warn, info, debug, trace");
+	assert_says("run --metrics-bind-address 10249", "ADDRESS:PORT");
+	assert_says("plan --workers 2", "no such option of plan");
+	assert_says("run stray", "stray: run takes no argument");
+	assert_says("explain", "is missing");
+	assert_says("explain a/b c/d", "no second argument");
+	assert_says("run --kubeconfig k --manifests m", "only one of them");
+	assert_says("status -x", "-x: no such option");
+	assert_says("", "no such command");
+}
+
+static void explain_takes_its_target_and_a_format(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("explain default/web -o json"), 0);
+	assert_string_equal(o.target, "default/web");
+	assert_true(o.json);
+	assert_says("status -o xml", "text, json");
+}
+
+static void write_config(char *path, const char *text)
+{
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+}
+
+static int parse_config(const char *text, const char *flags)
+{
+	char path[] = "/tmp/nodesplice-options-XXXXXX", line[256];
+	int r;
+
+	write_config(path, text);
+	snprintf(line, sizeof(line), "run --config %s%s", path, flags);
+	r = parse(line);
+	unlink(path);
+	return r;
+}
+
+#define HEADER                                                                 \
+	"apiVersion: nodesplice.io/v1alpha1\nkind: NodespliceConfiguration\n"
+
+static void a_file_sets_what_flags_set_and_flags_win(void **state)
+{
+	(void)state;
+	assert_int_equal(parse_config(HEADER "manifests: /m\nworkers: 4\n"
+					     "pod-cidr: [10.0.0.0/24, "
+					     "fd00::/64]\nmasquerade-all: true\n"
+					     "idle-timeout: 10m\n",
+				      " --workers 2"),
+			 0);
+	assert_string_equal(o.manifests, "/m");
+	assert_int_equal(o.workers_n, 2);
+	assert_int_equal(o.pod_cidrs_n, 2);
+	assert_true(o.masquerade_all);
+	assert_int_equal(o.policy.value[POLICY_IDLE_TIMEOUT], 600000);
+}
+
+static void a_bad_file_is_refused_by_key(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "workers: 2\n", "kind is missing" },
+		{ HEADER "workres: 2\n", "workres" },
+		{ HEADER "workers: many\n", "\"many\"" },
+		{ HEADER "workers: {a: 1}\n", "workers" },
+		{ HEADER "config: other\n", "config" },
+		{ "apiVersion: v1\nkind: Pod\n", "\"v1\"" },
+		{ "- a\n", "mapping" },
+		{ "a: [\n", "line" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_true(parse_config(rows[i][0], "") < 0);
+		if (!strstr(e.text, rows[i][1]) ||
+		    !strstr(e.text, "/tmp/nodesplice-options-"))
+			fail_msg("%zu: \"%s\"", i, e.text);
+	}
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_teardown(f, teardown)
+	const struct CMUnitTest tests[] = {
+		T(a_flag_takes_its_value_in_both_ways),
+		T(a_unique_beginning_stands_for_an_option),
+		T(a_mistake_is_named_with_what_was_meant),
+		T(explain_takes_its_target_and_a_format),
+		T(a_file_sets_what_flags_set_and_flags_win),
+		T(a_bad_file_is_refused_by_key),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -347,6 +347,7 @@ int plan_update(struct plan *p, struct store *st,
 		struct plan_changes *ret_changes)
 {
 	struct dirty_walk walk = {.p = p, .st = st, .ctx = ctx};
+	size_t first = ret_changes->n;
 	int r;
 
 	store_take_dirty(st, take_dirty, &walk);

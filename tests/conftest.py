@@ -22,6 +22,8 @@ def pytest_addoption(parser):
     parser.addoption("--subject", choices=SUBJECTS, default="nodesplice",
                      help="the program under test (kube-proxy: the oracle, "
                           "for tests of what both must do)")
+    parser.addoption("--accept", action="store_true",
+                     help="rewrite the golden files with what is printed now")
     parser.addoption("--nodesplice", default=os.environ.get("NODESPLICE", ""),
                      help="the nodesplice program")
 

@@ -31,7 +31,7 @@
 #include "nodesplice/observe/pages.h"
 
 #include "apply.h"
-#include "daemon.h"
+#include "commands.h"
 #include "gate.h"
 #include "input.h"
 #include "notify.h"
@@ -489,7 +489,7 @@ static int open_all(struct daemon *d, struct errbuf *e)
 	return open_control(d, e);
 }
 
-int daemon_run(const struct options *o, struct errbuf *e)
+static int run(const struct options *o, struct errbuf *e)
 {
 	cleanup_(daemon_freep) struct daemon *d = NULL;
 	int r;
@@ -509,4 +509,13 @@ int daemon_run(const struct options *o, struct errbuf *e)
 		 d->node_name);
 	r = loop_run(d->loop);
 	return r < 0 ? errf(e, r, "the event loop: %s", strerror(-r)) : 0;
+}
+
+int command_run(const struct options *o, struct errbuf *e)
+{
+	int r = run(o, e);
+
+	if (r < 0 && !*e->text)
+		errf(e, r, "%s", strerror(-r));
+	return r < 0 ? EXIT_FAILED : EXIT_DONE;
 }

@@ -53,7 +53,7 @@ static int write_number(const char *path, unsigned long value)
 /* Return: whether the node is as it should be. */
 static bool apply_sysctl(const struct sysctl *s)
 {
-	unsigned long now;
+	unsigned long now = 0;
 	int r = read_number(s->path, &now);
 
 	if (r == 0 && (now == s->value || (s->only_raise && now > s->value))) {

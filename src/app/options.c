@@ -448,7 +448,8 @@ static int parse_option(struct options *o, struct arguments *a,
 			struct errbuf *e)
 {
 	cleanup_(freep) char *name = NULL;
-	const char *equals = strchr(argument, '='), *full, *value;
+	const char *equals = strchr(argument, '='), *full = NULL;
+	const char *value = NULL;
 	int r;
 
 	name = equals ? strndup(argument, (size_t)(equals - argument)) :

@@ -4,6 +4,7 @@
 unit   meson's tests (unit, fuzz corpora, kernel facts, checks), plain build
 asan   the same with AddressSanitizer and UndefinedBehaviorSanitizer
 tsan   those of the proxy and of the loop with ThreadSanitizer
+golden manifests, their plan and their ruleset, ASan build
 netns  the whole daemon in namespaces, fed with manifests, ASan build
 e2e    the whole daemon beside a real API server, ASan build
 oracle (only if named) what both must do, with kube-proxy as the program
@@ -184,7 +185,7 @@ def need_kube():
 
 
 def main():
-    parts = ("unit", "asan", "tsan", "netns", "e2e", "oracle")
+    parts = ("unit", "asan", "tsan", "golden", "netns", "e2e", "oracle")
     parser = argparse.ArgumentParser(prog="tests/run")
     parser.add_argument("--only", metavar="PATTERN",
                         help="only tests whose name has it")

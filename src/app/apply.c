@@ -29,7 +29,7 @@
 
 struct apply {
 	struct apply_options o;
-	struct dataplane dp; /* in force */
+	struct dataplane dp;	     /* in force */
 	struct plan_changes changes; /* planned, not yet in the kernel */
 	uint64_t generation;
 	bool waiting;	   /* for the workers' acknowledgement */
@@ -158,7 +158,7 @@ static void refused(struct apply *a, const struct errbuf *e)
 
 static void commit(struct apply *a)
 {
-	struct errbuf e = { 0 };
+	struct errbuf e = {0};
 	bool full = a->full_due;
 	int r;
 
@@ -192,8 +192,8 @@ static int tell_workers(struct apply *a, size_t first)
 
 	if (a->workers_due)
 		first = 0;
-	view = (struct plan_changes){ .items = a->changes.items + first,
-				      .n = a->changes.n - first };
+	view = (struct plan_changes){.items = a->changes.items + first,
+				     .n = a->changes.n - first};
 	if (!a->o.px || view.n == 0)
 		return 0;
 	a->workers_due = px_apply(a->o.px, &view, a->generation + 1) < 0;
@@ -230,8 +230,8 @@ static void begin_round(struct apply *a)
 		return;
 	}
 	if (a->changes.n == 0 && !a->full_due) {
-		observed_synced(a->o.observed, false, 0,
-				loop_now_ms(a->o.loop), clock_realtime_ms());
+		observed_synced(a->o.observed, false, 0, loop_now_ms(a->o.loop),
+				clock_realtime_ms());
 		return;
 	}
 	/* What was refused before has its own "before": compare it all. */

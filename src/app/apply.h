@@ -13,10 +13,10 @@
 struct apply;
 
 struct apply_options {
-	struct loop *loop;	   /* all borrowed for apply's life */
+	struct loop *loop; /* all borrowed for apply's life */
 	struct store *store;
 	struct plan *plan;
-	struct plan_context *ctx;  /* zone and detector are kept up to date */
+	struct plan_context *ctx; /* zone and detector are kept up to date */
 	const struct options *options;
 	struct netdev *netdev;
 	struct nfp *nfp;

@@ -25,7 +25,7 @@ static int exit_code_of(int r)
 
 int command_ask(const struct options *o, struct errbuf *e)
 {
-	cleanup_(text_free) struct text line = { 0 }, answer = { 0 };
+	cleanup_(text_free) struct text line = {0}, answer = {0};
 	int r;
 
 	text_addf(&line, "%s %s", command_name(o->command),

@@ -20,6 +20,7 @@ enum exit_code {
 int command_run(const struct options *o, struct errbuf *e);
 int command_init(const struct options *o, struct errbuf *e);
 int command_plan(const struct options *o, struct errbuf *e);
-int command_ask(const struct options *o, struct errbuf *e); /* status, explain */
+int command_ask(const struct options *o,
+		struct errbuf *e); /* status, explain */
 int command_cleanup(const struct options *o, struct errbuf *e);
 int command_check(const struct options *o, struct errbuf *e);

@@ -76,7 +76,7 @@ static int check_word(const char *key, const char *value, const char *allowed,
 
 static int read_member(struct reading *rd, struct json key, struct json value)
 {
-	cleanup_(text_free) struct text t = { 0 };
+	cleanup_(text_free) struct text t = {0};
 	cleanup_(freep) char *name = NULL;
 	int r = json_string(key, &name);
 
@@ -126,7 +126,7 @@ static int read_document(const char *json, size_t len, size_t line, void *data)
 
 int config_file_read(const char *path, struct options *o, struct errbuf *e)
 {
-	struct reading rd = { .o = o, .e = e };
+	struct reading rd = {.o = o, .e = e};
 	cleanup_(freep) char *data = NULL;
 	size_t len;
 	int r;

@@ -131,7 +131,7 @@ static void on_event(enum source_event kind, const char *sentence, void *data)
 
 static void judge_gate(struct daemon *d, uint64_t now_ms)
 {
-	struct gate_reading r = { 0 };
+	struct gate_reading r = {0};
 	const char *why;
 	bool open;
 
@@ -168,6 +168,24 @@ static void on_tick(struct timer *t, uint64_t now_ms)
 	loop_timer_arm(d->loop, t, now_ms + GATE_TICK_MS);
 }
 
+/* The API server behind a frontend that we program ourselves could not be
+ * reached by a node that starts without one. */
+static void judge_api_address(const struct daemon *d)
+{
+	const struct service_plan *owner;
+	char at[SOCKAD_STRLEN];
+	struct sockad server;
+
+	if (input_server_at(d->input, &server) < 0)
+		return;
+	owner = plan_owner(d->plan, PROTOCOL_TCP, &server);
+	if (owner)
+		log_warn("the API server's address %s is a frontend of Service "
+			 "%s: give --apiserver or a kubeconfig with its own "
+			 "address, a restart of this node may not find it",
+			 sockad_format(&server, at), owner->key);
+}
+
 static void on_first_synced(void *data)
 {
 	struct daemon *d = data;
@@ -175,6 +193,7 @@ static void on_first_synced(void *data)
 	log_info("serving %zu services with %zu frontends and %zu endpoints",
 		 plan_services_n(d->plan), plan_frontends_n(d->plan),
 		 plan_endpoints_n(d->plan));
+	judge_api_address(d);
 	on_tick(&d->tick, loop_now_ms(d->loop));
 	notify_send("READY=1");
 }
@@ -283,8 +302,8 @@ static int take_lock(struct daemon *d, struct errbuf *e)
 		if (mkdir(dir, 0750) < 0 && errno != EEXIST)
 			return errf(e, -errno, "%s: %s", dir, strerror(errno));
 	}
-	d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-			  0600);
+	d->lock_fd =
+		open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (d->lock_fd < 0)
 		return errf(e, -errno, "%s: %s", path, strerror(errno));
 	if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0)
@@ -362,7 +381,7 @@ static void show_option(struct daemon *d, const char *name, const char *value)
 {
 	if (value)
 		d->shown_options[d->observed.options_n++] =
-			(struct observed_option){ name, value };
+			(struct observed_option){name, value};
 }
 
 static int open_apply(struct daemon *d)
@@ -415,7 +434,7 @@ static void on_bind_retry(struct timer *t, uint64_t now_ms)
 
 static int open_input(struct daemon *d, struct errbuf *e)
 {
-	const struct source_callbacks cb = { on_changed, on_event, d };
+	const struct source_callbacks cb = {on_changed, on_event, d};
 
 	return input_open(d->loop, d->store, d->o, d->node_name,
 			  1u << d->o->own_bit, &cb, &d->input, e);
@@ -505,8 +524,7 @@ static int run(const struct options *o, struct errbuf *e)
 	r = open_all(d, e);
 	if (r < 0)
 		return r;
-	log_info("nodesplice " NODESPLICE_VERSION " on node %s",
-		 d->node_name);
+	log_info("nodesplice " NODESPLICE_VERSION " on node %s", d->node_name);
 	r = loop_run(d->loop);
 	return r < 0 ? errf(e, r, "the event loop: %s", strerror(-r)) : 0;
 }

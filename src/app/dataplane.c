@@ -72,8 +72,7 @@ static void derive_addresses(const struct node *node,
 	size_t preferred_n = node ? node->internal_ips_n : 0;
 
 	for (size_t i = 0; i < 2; i++) {
-		struct addr a = netdev_node_addr(netdev,
-						 i ? AF_INET6 : AF_INET,
+		struct addr a = netdev_node_addr(netdev, i ? AF_INET6 : AF_INET,
 						 preferred, preferred_n);
 
 		dp->nfp.node_addr[i] = a;

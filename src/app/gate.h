@@ -15,11 +15,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define GATE_TICK_MS	   1000 /* a third of the set's timeout */
-#define GATE_STALE_MS	   2000 /* a worker beats every 500 ms */
-#define GATE_BLOCKED_MS	   2000
-#define GATE_PAUSE_MIN_MS  10000
-#define GATE_PAUSE_MAX_MS  300000
+#define GATE_TICK_MS	  1000 /* a third of the set's timeout */
+#define GATE_STALE_MS	  2000 /* a worker beats every 500 ms */
+#define GATE_BLOCKED_MS	  2000
+#define GATE_PAUSE_MIN_MS 10000
+#define GATE_PAUSE_MAX_MS 300000
 
 struct gate_reading {
 	uint64_t heartbeat_ms;	/* the oldest worker's */
@@ -29,8 +29,9 @@ struct gate_reading {
 };
 
 struct gate {
-	uint64_t accepted_n, intercepted_n; /* when something was accepted last */
-	uint64_t unanswered_since_ms;	    /* 0: nothing is waiting */
+	uint64_t accepted_n,
+		intercepted_n;	      /* when something was accepted last */
+	uint64_t unanswered_since_ms; /* 0: nothing is waiting */
 	uint64_t paused_until_ms, pause_ms;
 };
 

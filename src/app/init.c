@@ -91,16 +91,16 @@ int command_init(const struct options *o, struct errbuf *e)
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned long max = CONNTRACK_PER_CPU * (cpus > 0 ? (size_t)cpus : 1);
 	const struct sysctl sysctls[] = {
-		{ "/proc/sys/net/netfilter/nf_conntrack_max",
-		  max > CONNTRACK_MIN ? max : CONNTRACK_MIN, true },
-		{ "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established",
-		  24 * 3600, true },
-		{ "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait",
-		  3600, true },
+		{"/proc/sys/net/netfilter/nf_conntrack_max",
+		 max > CONNTRACK_MIN ? max : CONNTRACK_MIN, true},
+		{"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established",
+		 24 * 3600, true},
+		{"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_close_wait",
+		 3600, true},
 		/* Out-of-window packets of a DNATed flow would be INVALID and
 		 * reset it (kubernetes/kubernetes#74839). */
-		{ "/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal", 1,
-		  false },
+		{"/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal", 1,
+		 false},
 	};
 	bool complete = true;
 
@@ -109,9 +109,10 @@ int command_init(const struct options *o, struct errbuf *e)
 	for (size_t i = 0; i < ARRAY_SIZE(sysctls); i++)
 		complete &= apply_sysctl(&sysctls[i]);
 	if (!complete) {
-		errf(e, -EPERM, "not every sysctl could be set: init needs "
-				"root and a writable /proc/sys; Services are "
-				"served all the same");
+		errf(e, -EPERM,
+		     "not every sysctl could be set: init needs "
+		     "root and a writable /proc/sys; Services are "
+		     "served all the same");
 		return EXIT_FAILED;
 	}
 	return EXIT_DONE;

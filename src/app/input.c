@@ -93,6 +93,27 @@ const char *input_server(const struct input *in)
 	return in->config ? in->config->server : NULL;
 }
 
+int input_server_at(const struct input *in, struct sockad *ret_server)
+{
+	const char *url = input_server(in), *host;
+	char authority[SOCKAD_STRLEN + 8];
+	size_t len;
+
+	host = url ? strstr(url, "://") : NULL;
+	if (!host)
+		return -EINVAL;
+	host += strlen("://");
+	len = strcspn(host, "/");
+	if (len >= sizeof(authority) - sizeof(":443"))
+		return -EINVAL;
+	memcpy(authority, host, len);
+	authority[len] = '\0';
+	if (sockad_parse(authority, ret_server) == 0)
+		return 0;
+	strcat(authority, ":443");
+	return sockad_parse(authority, ret_server);
+}
+
 int node_name_of(const struct options *o, char **ret_name, struct errbuf *e)
 {
 	const char *from = o->node_name ? o->node_name : getenv("NODE_NAME");

@@ -31,6 +31,9 @@ DEFINE_FREEP(struct input, input_free)
 size_t input_status(const void *input, const struct source_status **ret_status);
 /* "https://10.0.0.1:6443"; NULL for manifests. */
 const char *input_server(const struct input *in);
+/* The API server's address and port; -EINVAL if it has a name or there is
+ * none. */
+int input_server_at(const struct input *in, struct sockad *ret_server);
 
 /**
  * node_name_of() - --node-name, else $NODE_NAME, else the host's name

@@ -38,7 +38,7 @@ static int dispatch(const struct options *o, struct errbuf *e)
 int main(int argc, char **argv)
 {
 	struct options o;
-	struct errbuf e = { 0 };
+	struct errbuf e = {0};
 	int code = EXIT_USAGE;
 
 	if (options_parse(argc, argv, &o, &e) == 0) {

@@ -12,7 +12,7 @@
 void notify_send(const char *state)
 {
 	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	cleanup_(closep) int fd = -1;
 	size_t len = path ? strlen(path) : 0;
 
@@ -26,8 +26,8 @@ void notify_send(const char *state)
 	if (fd < 0)
 		return;
 	/* Nobody to tell if systemd does not listen. */
-	(void)!sendto(fd, state, strlen(state), MSG_NOSIGNAL,
-		      (const struct sockaddr *)&at,
-		      (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
-				  len));
+	(void)!sendto(
+		fd, state, strlen(state), MSG_NOSIGNAL,
+		(const struct sockaddr *)&at,
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
 }

@@ -19,23 +19,23 @@
 static const struct {
 	const char *name, *arguments, *help;
 } commands[] = {
-	[COMMAND_RUN] = { "run", "", "Serve this node's Services." },
-	[COMMAND_INIT] = { "init", "",
-			   "Prepare the node: sysctls, modules, run directory "
-			   "(needs more privileges than run)." },
-	[COMMAND_PLAN] = { "plan", "",
-			   "Print what would be programmed; changes nothing, "
-			   "needs no privileges." },
-	[COMMAND_STATUS] = { "status", "", "Ask the running daemon how it is." },
-	[COMMAND_EXPLAIN] = { "explain", " NAMESPACE/NAME | ADDRESS:PORT[/udp]",
-			      "Ask the running daemon where a Service's "
-			      "connections go, and why." },
-	[COMMAND_CLEANUP] = { "cleanup", "",
-			      "Remove everything of ours from the kernel." },
-	[COMMAND_CHECK] = { "check", "",
-			    "Tell what this kernel and these privileges can "
-			    "do, and what conflicts." },
-	[COMMAND_VERSION] = { "version", "", "Print the version." },
+	[COMMAND_RUN] = {"run", "", "Serve this node's Services."},
+	[COMMAND_INIT] = {"init", "",
+			  "Prepare the node: sysctls, modules, run directory "
+			  "(needs more privileges than run)."},
+	[COMMAND_PLAN] = {"plan", "",
+			  "Print what would be programmed; changes nothing, "
+			  "needs no privileges."},
+	[COMMAND_STATUS] = {"status", "", "Ask the running daemon how it is."},
+	[COMMAND_EXPLAIN] = {"explain", " NAMESPACE/NAME | ADDRESS:PORT[/udp]",
+			     "Ask the running daemon where a Service's "
+			     "connections go, and why."},
+	[COMMAND_CLEANUP] = {"cleanup", "",
+			     "Remove everything of ours from the kernel."},
+	[COMMAND_CHECK] = {"check", "",
+			   "Tell what this kernel and these privileges can "
+			   "do, and what conflicts."},
+	[COMMAND_VERSION] = {"version", "", "Print the version."},
 };
 static_assert(ARRAY_SIZE(commands) == COMMAND_MAX_, "a row each");
 
@@ -169,8 +169,8 @@ static int set_address(struct options *o, const struct option *row,
 		return 0;
 	}
 	if (sockad_parse(value, at) < 0 || at->port == 0)
-		return refuse(row, value,
-			      "ADDRESS:PORT, [ADDRESS]:PORT or off", e);
+		return refuse(row, value, "ADDRESS:PORT, [ADDRESS]:PORT or off",
+			      e);
 	return 0;
 }
 
@@ -196,69 +196,69 @@ static int set_output(struct options *o, const struct option *row,
 /* Defaults stand in options_init(); the ports of metrics and healthz are
  * kube-proxy's, so that dashboards and load balancers find them. */
 static const struct option table[] = {
-	{ "config", "FILE", "configuration file (kind NodespliceConfiguration)",
-	  SOURCES | KERNEL, set_string, FIELD(config), 0, 0 },
-	{ "kubeconfig", "FILE", "how to reach the API server",
-	  SOURCES | KERNEL, set_string, FIELD(kubeconfig), 0, 0 },
-	{ "context", "NAME", "context of the kubeconfig (its current one)",
-	  SOURCES | KERNEL, set_string, FIELD(context), 0, 0 },
-	{ "apiserver", "URL", "API server of a pod's service account",
-	  SOURCES | KERNEL, set_string, FIELD(apiserver), 0, 0 },
-	{ "manifests", "DIR", "take the objects from YAML or JSON files",
-	  SOURCES | KERNEL, set_string, FIELD(manifests), 0, 0 },
-	{ "node-name", "NAME", "our Node ($NODE_NAME, else the host's name)",
-	  SOURCES | KERNEL, set_string, FIELD(node_name), 0, 0 },
-	{ "service-proxy-name", "NAME",
-	  "serve the Services labelled with this service-proxy-name instead of "
-	  "those without",
-	  SOURCES, set_string, FIELD(service_proxy_name), 0, 0 },
-	{ "pod-cidr", "CIDR,...",
-	  "addresses of this node's pods (the Node's podCIDRs)", SOURCES,
-	  set_cidrs, FIELD(pod_cidrs), 0, 0 },
-	{ "masquerade-all", "on|off", "masquerade also pods' ClusterIP traffic",
-	  SOURCES, set_switch, FIELD(masquerade_all), 0, 0 },
-	{ "proxy", "on|off", "carry TCP through the proxy (on)", SOURCES,
-	  set_switch, FIELD(proxy), 0, 0 },
-	{ "workers", "N", "proxy threads (one per CPU)", RUN, set_number,
-	  FIELD(workers_n), 1, 256 },
-	{ "proxy-port", "PORT", "the first of the proxy's three ports (10240)",
-	  RUN, set_number, FIELD(proxy_port), 1, 65533 },
-	{ "max-connections", "N",
-	  "connections in the proxy, above it the kernel serves (from the "
-	  "descriptor limit)",
-	  RUN, set_number, FIELD(max_connections), 1, 1000000 },
-	{ "drain-timeout", "TIME",
-	  "how long connections may go on after SIGTERM (30s)", RUN,
-	  set_duration, FIELD(drain_timeout_ms), 0, 3600000 },
-	{ "masquerade-bit", "N", "packet mark bit of masquerading (14)", KERNEL,
-	  set_number, FIELD(masquerade_bit), 0, 31 },
-	{ "own-bit", "N", "packet mark bit of our own packets (12)", KERNEL,
-	  set_number, FIELD(own_bit), 0, 31 },
-	{ "divert-bit", "N",
-	  "packet mark bit of replies to a kept client address (13)", KERNEL,
-	  set_number, FIELD(divert_bit), 0, 31 },
-	{ "connmark-bit", "N",
-	  "connection mark bit of legs that keep a client address (12)", KERNEL,
-	  set_number, FIELD(connmark_bit), 0, 31 },
-	{ "rule-priority", "N", "priority of our ip rule (99)", KERNEL,
-	  set_number, FIELD(rule_priority), 1, 32765 },
-	{ "route-table", "N", "number of our routing table (10240)", KERNEL,
-	  set_number, FIELD(route_table), 1, INT_MAX },
-	{ "metrics-bind-address", "ADDRESS:PORT|off",
-	  "where /metrics is served (127.0.0.1:10249)", RUN, set_address,
-	  FIELD(metrics_at), 0, 0 },
-	{ "healthz-bind-address", "ADDRESS:PORT|off",
-	  "where /healthz and /livez are served (0.0.0.0:10256)", RUN,
-	  set_address, FIELD(healthz_at), 0, 0 },
-	{ "control-socket", "PATH",
-	  "socket of status and explain (/run/nodesplice/nodesplice.sock)",
-	  RUN | CLIENT | BIT(COMMAND_INIT), set_string, FIELD(control_socket),
-	  0, 0 },
-	{ "log-level", "LEVEL", "err, warn, info, debug or trace (info)",
-	  SOURCES | KERNEL | BIT(COMMAND_INIT), set_log_level, FIELD(log_level),
-	  0, 0 },
-	{ "output", "text|json", "format of the answer (-o, text)",
-	  CLIENT | BIT(COMMAND_CHECK), set_output, FIELD(json), 0, 0 },
+	{"config", "FILE", "configuration file (kind NodespliceConfiguration)",
+	 SOURCES | KERNEL, set_string, FIELD(config), 0, 0},
+	{"kubeconfig", "FILE", "how to reach the API server", SOURCES | KERNEL,
+	 set_string, FIELD(kubeconfig), 0, 0},
+	{"context", "NAME", "context of the kubeconfig (its current one)",
+	 SOURCES | KERNEL, set_string, FIELD(context), 0, 0},
+	{"apiserver", "URL", "API server of a pod's service account",
+	 SOURCES | KERNEL, set_string, FIELD(apiserver), 0, 0},
+	{"manifests", "DIR", "take the objects from YAML or JSON files",
+	 SOURCES | KERNEL, set_string, FIELD(manifests), 0, 0},
+	{"node-name", "NAME", "our Node ($NODE_NAME, else the host's name)",
+	 SOURCES | KERNEL, set_string, FIELD(node_name), 0, 0},
+	{"service-proxy-name", "NAME",
+	 "serve the Services labelled with this service-proxy-name instead of "
+	 "those without",
+	 SOURCES, set_string, FIELD(service_proxy_name), 0, 0},
+	{"pod-cidr", "CIDR,...",
+	 "addresses of this node's pods (the Node's podCIDRs)", SOURCES,
+	 set_cidrs, FIELD(pod_cidrs), 0, 0},
+	{"masquerade-all", "on|off", "masquerade also pods' ClusterIP traffic",
+	 SOURCES, set_switch, FIELD(masquerade_all), 0, 0},
+	{"proxy", "on|off", "carry TCP through the proxy (on)", SOURCES,
+	 set_switch, FIELD(proxy), 0, 0},
+	{"workers", "N", "proxy threads (one per CPU)", RUN, set_number,
+	 FIELD(workers_n), 1, 256},
+	{"proxy-port", "PORT", "the first of the proxy's three ports (10240)",
+	 RUN, set_number, FIELD(proxy_port), 1, 65533},
+	{"max-connections", "N",
+	 "connections in the proxy, above it the kernel serves (from the "
+	 "descriptor limit)",
+	 RUN, set_number, FIELD(max_connections), 1, 1000000},
+	{"drain-timeout", "TIME",
+	 "how long connections may go on after SIGTERM (30s)", RUN,
+	 set_duration, FIELD(drain_timeout_ms), 0, 3600000},
+	{"masquerade-bit", "N", "packet mark bit of masquerading (14)", KERNEL,
+	 set_number, FIELD(masquerade_bit), 0, 31},
+	{"own-bit", "N", "packet mark bit of our own packets (12)", KERNEL,
+	 set_number, FIELD(own_bit), 0, 31},
+	{"divert-bit", "N",
+	 "packet mark bit of replies to a kept client address (13)", KERNEL,
+	 set_number, FIELD(divert_bit), 0, 31},
+	{"connmark-bit", "N",
+	 "connection mark bit of legs that keep a client address (12)", KERNEL,
+	 set_number, FIELD(connmark_bit), 0, 31},
+	{"rule-priority", "N", "priority of our ip rule (99)", KERNEL,
+	 set_number, FIELD(rule_priority), 1, 32765},
+	{"route-table", "N", "number of our routing table (10240)", KERNEL,
+	 set_number, FIELD(route_table), 1, INT_MAX},
+	{"metrics-bind-address", "ADDRESS:PORT|off",
+	 "where /metrics is served (127.0.0.1:10249)", RUN, set_address,
+	 FIELD(metrics_at), 0, 0},
+	{"healthz-bind-address", "ADDRESS:PORT|off",
+	 "where /healthz and /livez are served (0.0.0.0:10256)", RUN,
+	 set_address, FIELD(healthz_at), 0, 0},
+	{"control-socket", "PATH",
+	 "socket of status and explain (/run/nodesplice/nodesplice.sock)",
+	 RUN | CLIENT | BIT(COMMAND_INIT), set_string, FIELD(control_socket), 0,
+	 0},
+	{"log-level", "LEVEL", "err, warn, info, debug or trace (info)",
+	 SOURCES | KERNEL | BIT(COMMAND_INIT), set_log_level, FIELD(log_level),
+	 0, 0},
+	{"output", "text|json", "format of the answer (-o, text)",
+	 CLIENT | BIT(COMMAND_CHECK), set_output, FIELD(json), 0, 0},
 };
 
 static int options_init(struct options *o)
@@ -419,8 +419,9 @@ static bool is_switch_word(const char *s)
 
 /* The value of the option just read: behind '=' or the next argument; a switch
  * alone means on. */
-static int take_value(struct arguments *a, const char *name, const char *inline_,
-		      const char **ret_value, struct errbuf *e)
+static int take_value(struct arguments *a, const char *name,
+		      const char *inline_, const char **ret_value,
+		      struct errbuf *e)
 {
 	const struct option *row = find(name);
 	const char *next = a->at < a->argc ? a->argv[a->at] : NULL;
@@ -473,7 +474,7 @@ static int parse_option(struct options *o, struct arguments *a,
 		snprintf(sentence, sizeof(sentence), "%s", e ? e->text : "");
 		return errf(e, r, "--%s", sentence);
 	}
-	given[(*n)++] = (struct given){ full, value };
+	given[(*n)++] = (struct given){full, value};
 	return 0;
 }
 
@@ -528,8 +529,10 @@ static int parse_command(const char *word, enum command *ret_command,
 		return 0;
 	}
 	if (nearest < COMMAND_MAX_)
-		return errf(e, -EINVAL, "%.64s: no such command (did you mean "
-			    "%s?)", word, commands[nearest].name);
+		return errf(e, -EINVAL,
+			    "%.64s: no such command (did you mean "
+			    "%s?)",
+			    word, commands[nearest].name);
 	return errf(e, -EINVAL, "%.64s: no such command (see --help)", word);
 }
 
@@ -543,7 +546,7 @@ static bool one_source(const struct options *o)
 int options_parse(int argc, char **argv, struct options *ret_options,
 		  struct errbuf *e)
 {
-	struct arguments a = { argc, argv, 2 };
+	struct arguments a = {argc, argv, 2};
 	cleanup_(freep) struct given *given =
 		calloc((size_t)argc + 1, sizeof(*given));
 	struct options *o = ret_options;
@@ -574,10 +577,12 @@ int options_parse(int argc, char **argv, struct options *ret_options,
 			r = options_set(o, given[i].name, given[i].value, e);
 	}
 	if (r == 0 && !one_source(o))
-		r = errf(e, -EINVAL, "--kubeconfig, --manifests and "
+		r = errf(e, -EINVAL,
+			 "--kubeconfig, --manifests and "
 			 "--apiserver: only one of them");
 	if (r == 0 && o->command == COMMAND_EXPLAIN && !o->target)
-		r = errf(e, -EINVAL, "explain: NAMESPACE/NAME or ADDRESS:PORT "
+		r = errf(e, -EINVAL,
+			 "explain: NAMESPACE/NAME or ADDRESS:PORT "
 			 "is missing");
 	return r;
 }
@@ -602,7 +607,7 @@ static void help_options(enum command c)
 	puts("\nNode-wide defaults of what an annotation nodesplice.io/NAME "
 	     "sets for a Service:");
 	for (size_t i = 0; i < POLICY_SETTING_MAX_; i++) {
-		struct text t = { 0 };
+		struct text t = {0};
 
 		policy_format(&p, (enum policy_setting)i, &t);
 		printf("  --%-36s (%s)\n",

@@ -29,7 +29,7 @@ enum command {
 struct options {
 	enum command command;
 	bool help;
-	char *config;	  /* all strings are owned; NULL: not given */
+	char *config; /* all strings are owned; NULL: not given */
 	char *kubeconfig;
 	char *context;
 	char *apiserver;
@@ -37,7 +37,7 @@ struct options {
 	char *node_name;
 	char *service_proxy_name;
 	char *control_socket;
-	char *target; /* explain's argument */
+	char *target;		/* explain's argument */
 	struct cidr *pod_cidrs; /* owned */
 	size_t pod_cidrs_n, pod_cidrs_room;
 	bool pod_cidrs_given;

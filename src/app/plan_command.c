@@ -69,15 +69,14 @@ static int list_api(struct planning *p, const struct source_callbacks *cb,
 		if (loop_now_ms(p->loop) > deadline_ms)
 			return errf(e, -ETIMEDOUT,
 				    "the lists are not complete after %d s: %s",
-				    LIST_TIMEOUT_MS / 1000,
-				    p->last_event.text);
+				    LIST_TIMEOUT_MS / 1000, p->last_event.text);
 	}
 	return 0;
 }
 
 static int load(struct planning *p, struct errbuf *e)
 {
-	const struct source_callbacks cb = { on_changed, on_event, p };
+	const struct source_callbacks cb = {on_changed, on_event, p};
 	int r = node_name_of(p->o, &p->node_name, e);
 
 	if (r < 0)
@@ -93,8 +92,8 @@ static int load(struct planning *p, struct errbuf *e)
 
 static int print(struct planning *p)
 {
-	cleanup_(plan_changes_free) struct plan_changes changes = { 0 };
-	cleanup_(text_free) struct text t = { 0 };
+	cleanup_(plan_changes_free) struct plan_changes changes = {0};
+	cleanup_(text_free) struct text t = {0};
 	const struct node *node = store_node(p->store);
 	struct plan_context ctx = {
 		.node_name = p->node_name,
@@ -117,7 +116,7 @@ static int print(struct planning *p)
 
 int command_plan(const struct options *o, struct errbuf *e)
 {
-	cleanup_(planning_end) struct planning p = { .o = o };
+	cleanup_(planning_end) struct planning p = {.o = o};
 	int r = load(&p, e);
 
 	if (r == 0)

@@ -10,8 +10,8 @@ static const char *why;
 static int setup(void **state)
 {
 	(void)state;
-	gate = (struct gate){ 0 };
-	now = (struct gate_reading){ 0 };
+	gate = (struct gate){0};
+	now = (struct gate_reading){0};
 	return 0;
 }
 

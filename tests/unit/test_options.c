@@ -20,7 +20,7 @@ static int parse(const char *line)
 		argv[argc++] = word;
 	e.text[0] = '\0';
 	options_free(&o);
-	o = (struct options){ 0 };
+	o = (struct options){0};
 	return options_parse(argc, argv, &o, &e);
 }
 
@@ -28,7 +28,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	options_free(&o);
-	o = (struct options){ 0 };
+	o = (struct options){0};
 	return 0;
 }
 
@@ -42,10 +42,11 @@ static void assert_says(const char *line, const char *says)
 static void a_flag_takes_its_value_in_both_ways(void **state)
 {
 	(void)state;
-	assert_int_equal(parse("run --manifests /etc/m --workers=3 "
-			       "--connect-timeout 2s --masquerade-all "
-			       "--proxy off --pod-cidr 10.244.1.0/24,fd00::/64"),
-			 0);
+	assert_int_equal(
+		parse("run --manifests /etc/m --workers=3 "
+		      "--connect-timeout 2s --masquerade-all "
+		      "--proxy off --pod-cidr 10.244.1.0/24,fd00::/64"),
+		0);
 	assert_string_equal(o.manifests, "/etc/m");
 	assert_int_equal(o.workers_n, 3);
 	assert_true(o.masquerade_all);
@@ -71,7 +72,8 @@ static void a_mistake_is_named_with_what_was_meant(void **state)
 	assert_says("run --manifsets /m", "did you mean --manifests?");
 	assert_says("run --frobnicate", "--frobnicate: no such option of run");
 	assert_says("rum", "did you mean run?");
-	assert_says("run --workers 0", "--workers: \"0\" is not allowed (1 to 256)");
+	assert_says("run --workers 0",
+		    "--workers: \"0\" is not allowed (1 to 256)");
 	assert_says("run --workers 2x", "\"2x\"");
 	assert_says("run --workers", "a value is missing");
 	assert_says("run --pod-cidr 10.0.0.0", "\"10.0.0.0\"");
@@ -124,10 +126,11 @@ static int parse_config(const char *text, const char *flags)
 static void a_file_sets_what_flags_set_and_flags_win(void **state)
 {
 	(void)state;
-	assert_int_equal(parse_config(HEADER "manifests: /m\nworkers: 4\n"
-					     "pod-cidr: [10.0.0.0/24, "
-					     "fd00::/64]\nmasquerade-all: true\n"
-					     "idle-timeout: 10m\n",
+	assert_int_equal(parse_config(HEADER
+				      "manifests: /m\nworkers: 4\n"
+				      "pod-cidr: [10.0.0.0/24, "
+				      "fd00::/64]\nmasquerade-all: true\n"
+				      "idle-timeout: 10m\n",
 				      " --workers 2"),
 			 0);
 	assert_string_equal(o.manifests, "/m");
@@ -140,14 +143,14 @@ static void a_file_sets_what_flags_set_and_flags_win(void **state)
 static void a_bad_file_is_refused_by_key(void **state)
 {
 	static const char *const rows[][2] = {
-		{ "workers: 2\n", "kind is missing" },
-		{ HEADER "workres: 2\n", "workres" },
-		{ HEADER "workers: many\n", "\"many\"" },
-		{ HEADER "workers: {a: 1}\n", "workers" },
-		{ HEADER "config: other\n", "config" },
-		{ "apiVersion: v1\nkind: Pod\n", "\"v1\"" },
-		{ "- a\n", "mapping" },
-		{ "a: [\n", "line" },
+		{"workers: 2\n", "kind is missing"},
+		{HEADER "workres: 2\n", "workres"},
+		{HEADER "workers: many\n", "\"many\""},
+		{HEADER "workers: {a: 1}\n", "workers"},
+		{HEADER "config: other\n", "config"},
+		{"apiVersion: v1\nkind: Pod\n", "\"v1\""},
+		{"- a\n", "mapping"},
+		{"a: [\n", "line"},
 	};
 
 	(void)state;

@@ -127,6 +127,30 @@ static int add_object(struct reading *g, struct json v, enum k8s_kind kind)
 	return r;
 }
 
+/* What an object says of its kind. */
+static void describe_kind(struct json v, char *buf, size_t bytes)
+{
+	cleanup_(freep) char *api_version = NULL, *kind = NULL;
+	struct json key, value;
+	int it = 0;
+
+	while (json_next_member(v, &it, &key, &value)) {
+		if (json_equals(key, "apiVersion") && !api_version)
+			json_string(value, &api_version);
+		else if (json_equals(key, "kind") && !kind)
+			json_string(value, &kind);
+	}
+	snprintf(buf, bytes, "%.60s %.60s",
+		 api_version ? api_version : "no apiVersion",
+		 kind ? kind : "no kind");
+}
+
+static void ignore(struct manifest *m, struct json v)
+{
+	if (m->ignored_n++ == 0)
+		describe_kind(v, m->ignored_kind, sizeof(m->ignored_kind));
+}
+
 /* One object that is no list. */
 static int add_item(struct reading *g, struct json v, enum k8s_kind kind)
 {
@@ -139,7 +163,7 @@ static int add_item(struct reading *g, struct json v, enum k8s_kind kind)
 	case K8S_STATUS:
 	case K8S_OTHER:
 	case K8S_KIND_MAX_:
-		g->manifest->ignored_n++;
+		ignore(g->manifest, v);
 		return 0;
 	}
 	return 0;

@@ -29,7 +29,8 @@ struct manifest_object {
 struct manifest {
 	struct manifest_object *objects; /* in the order of the file */
 	size_t objects_n, objects_room;
-	size_t ignored_n; /* of kinds that we don't use */
+	size_t ignored_n;	/* of kinds that we don't use */
+	char ignored_kind[128]; /* of the first of them: "apps/v1 Deployment" */
 };
 
 /**

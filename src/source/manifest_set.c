@@ -263,9 +263,10 @@ static void apply_manifest(struct manifest_set *s, struct manifest_file *f,
 			      s);
 	if (m->ignored_n && !quiet)
 		tell(s, SOURCE_EVENT_INFO,
-		     "%s/%s: %zu objects are neither Service, EndpointSlice "
-		     "nor Node, and ignored",
-		     s->dir, f->name, m->ignored_n);
+		     "%s/%s: %zu ignored, neither v1 Service, "
+		     "discovery.k8s.io/v1 EndpointSlice nor v1 Node; the first "
+		     "is \"%s\"",
+		     s->dir, f->name, m->ignored_n, m->ignored_kind);
 }
 
 /* Files */

@@ -257,9 +257,15 @@ static void other_kinds_are_counted_once(void **state)
 	(void)state;
 	write_file("a.yaml", "apiVersion: apps/v1\nkind: Deployment\n---\n"
 			     "apiVersion: v1\nkind: Pod\n");
+	write_file("b.yaml", "kind: Service\n");
 	load();
-	assert_events("I a.yaml: 2 objects are neither Service, EndpointSlice "
-		      "nor Node, and ignored\n");
+	assert_events(
+		"I a.yaml: 2 ignored, neither v1 Service, "
+		"discovery.k8s.io/v1 EndpointSlice nor v1 Node; the first is "
+		"\"apps/v1 Deployment\"\n"
+		"I b.yaml: 1 ignored, neither v1 Service, "
+		"discovery.k8s.io/v1 EndpointSlice nor v1 Node; the first is "
+		"\"no apiVersion Service\"\n");
 }
 
 static void

@@ -48,12 +48,12 @@ static bool is_space(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-void k8s_list_init(struct k8s_list *l, k8s_piece_fn fn, void *fn_data)
+void k8s_list_init(struct k8s_list_reader *l, k8s_piece_fn fn, void *fn_data)
 {
-	*l = (struct k8s_list){.fn = fn, .fn_data = fn_data};
+	*l = (struct k8s_list_reader){.fn = fn, .fn_data = fn_data};
 }
 
-void k8s_list_reset(struct k8s_list *l)
+void k8s_list_reset(struct k8s_list_reader *l)
 {
 	bytes_free(&l->item);
 	bytes_free(&l->frame);
@@ -61,7 +61,7 @@ void k8s_list_reset(struct k8s_list *l)
 }
 
 /* Follow one byte; whether it closed the outermost bracket. */
-static bool lexical_step(struct k8s_list *l, char c)
+static bool lexical_step(struct k8s_list_reader *l, char c)
 {
 	if (l->in_string) {
 		if (l->escaped)
@@ -81,7 +81,7 @@ static bool lexical_step(struct k8s_list *l, char c)
 	return false;
 }
 
-static int item_end(struct k8s_list *l)
+static int item_end(struct k8s_list_reader *l)
 {
 	bool whole = l->item_bytes <= LIMIT_OBJECT_BYTES;
 	int r;
@@ -97,7 +97,7 @@ static int item_end(struct k8s_list *l)
 }
 
 /* Take bytes of the item until it ends. */
-static int item_feed(struct k8s_list *l, const char *data, size_t len,
+static int item_feed(struct k8s_list_reader *l, const char *data, size_t len,
 		     size_t *ret_used, struct errbuf *e)
 {
 	bool ended = false;
@@ -108,10 +108,10 @@ static int item_feed(struct k8s_list *l, const char *data, size_t len,
 		ended = lexical_step(l, data[used++]);
 	*ret_used = used;
 	l->item_bytes += used;
-	if (l->item_bytes > K8S_LIST_SKIP_BYTES)
+	if (l->item_bytes > LIMIT_SKIPPED_BYTES)
 		return errf(e, -E2BIG, "items[%llu] has no end within %u bytes",
 			    (unsigned long long)l->items_n,
-			    K8S_LIST_SKIP_BYTES);
+			    LIMIT_SKIPPED_BYTES);
 	if (l->item_bytes > LIMIT_OBJECT_BYTES) {
 		bytes_free(&l->item);
 	} else {
@@ -123,7 +123,7 @@ static int item_feed(struct k8s_list *l, const char *data, size_t len,
 }
 
 /* Whether the string that ended just now is the key "items". */
-static bool key_is_items(const struct k8s_list *l)
+static bool key_is_items(const struct k8s_list_reader *l)
 {
 	static const char items[] = "\"items\"";
 	size_t n = l->frame.len - l->key_at;
@@ -133,7 +133,7 @@ static bool key_is_items(const struct k8s_list *l)
 }
 
 /* What a byte on the level of the outer object says about its members. */
-static void member_step(struct k8s_list *l, char c, bool string_ended)
+static void member_step(struct k8s_list_reader *l, char c, bool string_ended)
 {
 	if (string_ended) {
 		l->items_next = l->want_key && key_is_items(l);
@@ -146,7 +146,7 @@ static void member_step(struct k8s_list *l, char c, bool string_ended)
 	}
 }
 
-static int frame_step(struct k8s_list *l, char c, struct errbuf *e)
+static int frame_step(struct k8s_list_reader *l, char c, struct errbuf *e)
 {
 	bool was_in_string = l->in_string;
 	int r;
@@ -174,7 +174,7 @@ static int frame_step(struct k8s_list *l, char c, struct errbuf *e)
 	return 0;
 }
 
-static int between_step(struct k8s_list *l, char c, struct errbuf *e)
+static int between_step(struct k8s_list_reader *l, char c, struct errbuf *e)
 {
 	if (is_space(c))
 		return 0;
@@ -191,7 +191,7 @@ static int between_step(struct k8s_list *l, char c, struct errbuf *e)
 		    (unsigned long long)l->items_n);
 }
 
-static int start_step(struct k8s_list *l, char c, struct errbuf *e)
+static int start_step(struct k8s_list_reader *l, char c, struct errbuf *e)
 {
 	if (is_space(c))
 		return 0;
@@ -203,7 +203,7 @@ static int start_step(struct k8s_list *l, char c, struct errbuf *e)
 	return bytes_add(&l->frame, &c, 1);
 }
 
-static int step(struct k8s_list *l, const char *data, size_t len,
+static int step(struct k8s_list_reader *l, const char *data, size_t len,
 		size_t *ret_used, struct errbuf *e)
 {
 	*ret_used = 1;
@@ -232,7 +232,7 @@ static int step(struct k8s_list *l, const char *data, size_t len,
 	return -EINVAL;
 }
 
-int k8s_list_feed(struct k8s_list *l, const char *data, size_t len,
+int k8s_list_feed(struct k8s_list_reader *l, const char *data, size_t len,
 		  struct errbuf *e)
 {
 	size_t used;
@@ -243,7 +243,7 @@ int k8s_list_feed(struct k8s_list *l, const char *data, size_t len,
 	return r;
 }
 
-int k8s_list_frame(const struct k8s_list *l, const char **ret_json,
+int k8s_list_frame(const struct k8s_list_reader *l, const char **ret_json,
 		   size_t *ret_len, struct errbuf *e)
 {
 	if (l->at != K8S_LIST_AT_END)

@@ -15,9 +15,6 @@
 
 #include "nodesplice/base/err.h"
 
-/* A skipped item may be this long before the whole body is given up. */
-#define K8S_LIST_SKIP_BYTES (64u << 20)
-
 struct k8s_bytes {
 	char *data; /* owned */
 	size_t len;
@@ -46,7 +43,7 @@ enum k8s_list_at {
 };
 
 /* The frame is the body without the items: '{"metadata":{...},"items":[]}'. */
-struct k8s_list {
+struct k8s_list_reader {
 	k8s_piece_fn fn;
 	void *fn_data; /* borrowed */
 	struct k8s_bytes item, frame;
@@ -64,18 +61,18 @@ struct k8s_list {
  * k8s_list_init() - Ready for the first byte of a body
  * @fn:		Called for each element of the outer object's "items"
  */
-void k8s_list_init(struct k8s_list *l, k8s_piece_fn fn, void *fn_data);
+void k8s_list_init(struct k8s_list_reader *l, k8s_piece_fn fn, void *fn_data);
 /* Ready for the next body; buffers are released. */
-void k8s_list_reset(struct k8s_list *l);
+void k8s_list_reset(struct k8s_list_reader *l);
 
 /**
  * k8s_list_feed() - The next bytes of the body, as many as there are
  *
  * Return: 0; -EINVAL: this is no object with objects as its items; -E2BIG: the
- * frame is larger than LIMIT_OBJECT_BYTES or an item than K8S_LIST_SKIP_BYTES;
+ * frame is larger than LIMIT_OBJECT_BYTES or an item than LIMIT_SKIPPED_BYTES;
  * -ENOMEM; what @fn returned.  After an error only reset is legal.
  */
-int k8s_list_feed(struct k8s_list *l, const char *data, size_t len,
+int k8s_list_feed(struct k8s_list_reader *l, const char *data, size_t len,
 		  struct errbuf *e);
 
 /**
@@ -84,7 +81,7 @@ int k8s_list_feed(struct k8s_list *l, const char *data, size_t len,
  *
  * Return: 0; -EINVAL if the body broke off
  */
-int k8s_list_frame(const struct k8s_list *l, const char **ret_json,
+int k8s_list_frame(const struct k8s_list_reader *l, const char **ret_json,
 		   size_t *ret_len, struct errbuf *e);
 
 /* The lines of a watch: one event each. */

@@ -394,6 +394,7 @@ static void forget(struct k8s_watch *w)
 {
 	free(w->continue_token);
 	w->continue_token = NULL;
+	w->pages_n = 0;
 	w->phase = K8S_WATCH_LIST;
 	w->status->relists_n++;
 }
@@ -450,12 +451,19 @@ static void page_done(struct k8s_watch *w, uint64_t now_ms, struct rnd *rnd)
 		failed(w, e.text, now_ms, rnd);
 		return;
 	}
+	if (*meta.continue_token && ++w->pages_n >= LIMIT_LIST_PAGES) {
+		k8s_meta_free(&meta);
+		failed(w, "the list has no end", now_ms, rnd);
+		forget(w);
+		return;
+	}
 	w->at_ms = now_ms;
 	free(w->continue_token);
 	w->continue_token =
 		*meta.continue_token ? TAKE_PTR(meta.continue_token) : NULL;
 	if (!w->continue_token) {
 		take_version(w, meta.resource_version);
+		w->pages_n = 0;
 		w->phase = K8S_WATCH_STREAM;
 		w->status->listed = true;
 		w->sink->end(w->sink->data);

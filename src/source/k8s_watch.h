@@ -54,8 +54,9 @@ struct k8s_watch {
 	enum k8s_watch_phase phase;
 	bool in_flight;
 	char *continue_token; /* owned; NULL: the first page */
+	uint32_t pages_n;     /* of the list so far */
 	/* The answer in flight. */
-	struct k8s_list list;
+	struct k8s_list_reader list;
 	struct k8s_lines lines;
 	long http_status; /* 0: no head yet */
 	uint64_t asked_ms, heard_ms, silence_ms;

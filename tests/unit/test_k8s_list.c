@@ -26,7 +26,7 @@ static int collect(const char *json, size_t len, void *data)
 }
 
 /* Feed @body in pieces of @step bytes; 0 or the first error. */
-static int feed(struct k8s_list *l, const char *body, size_t step,
+static int feed(struct k8s_list_reader *l, const char *body, size_t step,
 		struct errbuf *e)
 {
 	size_t len = strlen(body);
@@ -42,7 +42,7 @@ static void assert_cut(const char *body, const char *items, const char *frame)
 {
 	for (size_t step = 1; step <= strlen(body); step++) {
 		struct collected c = {0};
-		struct k8s_list l;
+		struct k8s_list_reader l;
 		struct errbuf e;
 		const char *json;
 		size_t len;
@@ -111,7 +111,7 @@ static void what_is_no_list_of_objects_is_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
 		struct collected c = {0};
-		struct k8s_list l;
+		struct k8s_list_reader l;
 		struct errbuf e = {""};
 
 		k8s_list_init(&l, collect, &c);
@@ -129,7 +129,7 @@ static void a_body_that_broke_off_has_no_frame(void **state)
 	(void)state;
 	for (size_t n = 0; n < strlen(body); n++) {
 		struct collected c = {0};
-		struct k8s_list l;
+		struct k8s_list_reader l;
 		struct errbuf e = {""};
 		const char *json;
 		size_t len;
@@ -143,7 +143,7 @@ static void a_body_that_broke_off_has_no_frame(void **state)
 }
 
 /* Feed @n bytes 'x' in chunks. */
-static int feed_filler(struct k8s_list *l, size_t n, struct errbuf *e)
+static int feed_filler(struct k8s_list_reader *l, size_t n, struct errbuf *e)
 {
 	static char filler[1u << 16];
 	int r = 0;
@@ -159,7 +159,7 @@ static int feed_filler(struct k8s_list *l, size_t n, struct errbuf *e)
 static void an_oversized_item_is_told_and_the_next_one_comes(void **state)
 {
 	struct collected c = {0};
-	struct k8s_list l;
+	struct k8s_list_reader l;
 	struct errbuf e;
 	char expected[64];
 
@@ -180,7 +180,7 @@ static void an_oversized_item_is_told_and_the_next_one_comes(void **state)
 static void an_item_of_the_largest_size_is_kept(void **state)
 {
 	struct collected c = {0};
-	struct k8s_list l;
+	struct k8s_list_reader l;
 	struct errbuf e;
 
 	(void)state;
@@ -196,13 +196,13 @@ static void an_item_of_the_largest_size_is_kept(void **state)
 static void an_endless_item_and_an_endless_frame_are_given_up(void **state)
 {
 	struct collected c = {0};
-	struct k8s_list l;
+	struct k8s_list_reader l;
 	struct errbuf e;
 
 	(void)state;
 	k8s_list_init(&l, collect, &c);
 	assert_int_equal(feed(&l, "{\"items\":[{\"a\":\"", 99, &e), 0);
-	assert_int_equal(feed_filler(&l, K8S_LIST_SKIP_BYTES, &e), -E2BIG);
+	assert_int_equal(feed_filler(&l, LIMIT_SKIPPED_BYTES, &e), -E2BIG);
 	k8s_list_reset(&l);
 	assert_int_equal(feed(&l, "{\"message\":\"", 99, &e), 0);
 	assert_int_equal(feed_filler(&l, LIMIT_OBJECT_BYTES, &e), -E2BIG);
@@ -213,7 +213,7 @@ static void an_endless_item_and_an_endless_frame_are_given_up(void **state)
 static void what_the_owner_returns_ends_the_feeding(void **state)
 {
 	struct collected c = {.stop_with = -ECANCELED};
-	struct k8s_list l;
+	struct k8s_list_reader l;
 	struct errbuf e;
 
 	(void)state;

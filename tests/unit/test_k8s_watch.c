@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "nodesplice/base/limits.h"
+
 #include "../../src/source/k8s_watch.h"
 
 /* What the sink was told, as "begin;default/a@5;-default/b@6;end;". */
@@ -374,6 +376,23 @@ static void a_page_that_broke_off_is_asked_for_again(void **state)
 	stop(&wo);
 }
 
+static void a_list_without_end_is_given_up(void **state)
+{
+	struct world wo;
+
+	(void)state;
+	start(&wo);
+	for (unsigned int i = 0; i < LIMIT_LIST_PAGES; i++) {
+		assert_int_equal(wo.status.errors_n, 0);
+		ask(&wo);
+		answer(&wo, 200, LIST("7", "again", ""));
+	}
+	assert_int_equal(wo.status.errors_n, 1);
+	assert_true(wo.w.at_ms >= wo.now_ms + 800);
+	assert_string_equal(ask(&wo), "/api/v1/services?limit=500" SELECTORS);
+	stop(&wo);
+}
+
 static void a_whole_answer_with_half_a_list_is_none(void **state)
 {
 	struct world wo;
@@ -636,6 +655,7 @@ int main(void)
 			who_always_loses_the_history_is_asked_ever_less),
 		cmocka_unit_test(an_expired_page_begins_the_list_again),
 		cmocka_unit_test(a_page_that_broke_off_is_asked_for_again),
+		cmocka_unit_test(a_list_without_end_is_given_up),
 		cmocka_unit_test(a_whole_answer_with_half_a_list_is_none),
 		cmocka_unit_test(
 			failures_back_off_to_half_a_minute_and_forget_after_two),

@@ -17,6 +17,8 @@
 #define LIMIT_ENDPOINTS_PER_SLICE 1000	/* the API server's own limit */
 #define LIMIT_ENDPOINTS_PER_PORT  16384 /* merged; further ones are left out */
 #define LIMIT_OBJECT_BYTES	  (3u << 20) /* etcd refuses above 1.5 MiB */
+#define LIMIT_SKIPPED_BYTES	  (64u << 20) /* of one larger object */
+#define LIMIT_LIST_PAGES	  2000 /* of 500 objects each */
 #define LIMIT_BAD_OBJECTS	  1000 /* remembered as said */
 #define LIMIT_JSON_DEPTH	  64
 #define LIMIT_JSON_TOKENS	  (1u << 20)

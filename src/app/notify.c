@@ -22,7 +22,9 @@ void notify_send(const char *state)
 	memcpy(at.sun_path, path, len);
 	if (*path == '@')
 		at.sun_path[0] = '\0'; /* abstract */
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	/* A listener that is slow to read must not stop the control thread: the
+	 * next WATCHDOG=1 comes anyway. */
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return;
 	/* Nobody to tell if systemd does not listen. */

@@ -346,8 +346,8 @@ static void read_file(struct manifest_set *s, struct manifest_file *f,
 	quiet = hash == f->hash;
 	if (quiet && !again)
 		return;
-	f->hash = hash;
 	r = manifest_parse(data, len, ends_in(f->name, ".json"), &m, &e);
+	f->hash = r == -ENOMEM ? 0 : hash;
 	if (r < 0) {
 		errf_context(&e, r, "%s", path);
 		file_failed(s, f, quiet, e.text);

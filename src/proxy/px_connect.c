@@ -12,7 +12,9 @@
  * (inet_sk_get_local_port_range()), and that is where ours has to be.  An
  * explicit port has a second merit: it may take the tuple of a connection in
  * TIME_WAIT over at once (tcp_twsk_unique()), which a port that the kernel
- * chooses may not.
+ * chooses may not.  So when the kernel's own ports towards an endpoint are used
+ * up (28,000 of them: 470 connections a second that the client ends first),
+ * legs with the node's address take a port of the range as well.
  *
  * Relied on: tests/kernel/port_range.c, tests/unit/test_px_source.c.
  */
@@ -115,20 +117,24 @@ static int bind_address(int fd, const struct addr *client, uint16_t port)
 	return bind(fd, (const struct sockaddr *)&ss, len) < 0 ? -errno : 0;
 }
 
-/* The client's address at a random port of the range. */
-static int bind_client(const struct px_connect_options *o, int fd,
-		       const struct addr *client, struct rnd *rnd)
-{
-	uint32_t ports_n = o->ports_max - o->ports_min + 1u;
-	int r = client->family == AF_INET ?
-			set_number(fd, SOL_IP, IP_TRANSPARENT, 1) :
-			set_number(fd, SOL_IPV6, IPV6_TRANSPARENT, 1);
+struct attempt {
+	const struct px_connect_options *o;
+	enum px_source source;
+	struct addr from; /* bound, unless the kernel chooses all */
+	bool own_port;	  /* a port of the range */
+	const struct sockad *endpoint;
+	struct rnd *rnd;
+};
 
-	if (r == 0)
-		r = set_number(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+/* A random port of the range. */
+static int bind_own_port(const struct attempt *a, int fd)
+{
+	uint32_t ports_n = a->o->ports_max - a->o->ports_min + 1u;
+	int r = set_number(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+
 	for (int i = 0; r == 0 && i < PORT_TRIES; i++) {
-		uint32_t port = o->ports_min + rnd_below(rnd, ports_n);
-		int b = bind_address(fd, client, (uint16_t)port);
+		uint32_t port = a->o->ports_min + rnd_below(a->rnd, ports_n);
+		int b = bind_address(fd, &a->from, (uint16_t)port);
 
 		if (b != -EADDRINUSE)
 			return b;
@@ -136,29 +142,20 @@ static int bind_client(const struct px_connect_options *o, int fd,
 	return r < 0 ? r : -EADDRINUSE;
 }
 
-/* An address of the node's own at a port that the kernel chooses when it
- * knows the endpoint. */
-static int bind_local(int fd, const struct addr *client)
+static int bind_source(const struct attempt *a, int fd)
 {
-	int r = set_number(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+	const bool v4 = a->endpoint->addr.family == AF_INET;
+	int r = 0;
 
-	return r < 0 ? r : bind_address(fd, client, 0);
-}
-
-static int bind_source(const struct px_connect_options *o, int fd,
-		       enum px_source source, const struct addr *client,
-		       struct rnd *rnd)
-{
-	switch (source) {
-	case PX_SOURCE_CLIENT:
-		return bind_client(o, fd, client, rnd);
-	case PX_SOURCE_LOCAL:
-		return bind_local(fd, client);
-	case PX_SOURCE_NODE:
-	case PX_SOURCE_MAX_:
-		break;
-	}
-	return 0;
+	if (a->source == PX_SOURCE_CLIENT)
+		r = v4 ? set_number(fd, SOL_IP, IP_TRANSPARENT, 1) :
+			 set_number(fd, SOL_IPV6, IPV6_TRANSPARENT, 1);
+	if (r == 0 && a->own_port)
+		return bind_own_port(a, fd);
+	if (r < 0 || a->source == PX_SOURCE_NODE)
+		return r;
+	r = set_number(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+	return r < 0 ? r : bind_address(fd, &a->from, 0);
 }
 
 static int new_socket(const struct px_connect_options *o, uint8_t family,
@@ -194,31 +191,73 @@ static int connect_to(int fd, const struct sockad *endpoint)
 	return 0;
 }
 
+/* The address that the node itself would use towards the endpoint. */
+static int node_address(const struct attempt *a, struct addr *ret_from)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sockad_to_sockaddr(a->endpoint, &ss);
+	cleanup_(closep) int fd = -1;
+	struct sockad local;
+	int r;
+
+	fd = socket(a->endpoint->addr.family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	r = set_number(fd, SOL_SOCKET, SO_MARK, a->o->mark);
+	if (r < 0)
+		return r;
+	if (connect(fd, (const struct sockaddr *)&ss, len) < 0)
+		return -errno;
+	len = sizeof(ss);
+	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+		return -errno;
+	r = sockad_from_sockaddr(&ss, &local);
+	if (r == 0)
+		*ret_from = local.addr;
+	return r;
+}
+
+/* @ret_taken: the tuple was in use; another port may do */
+static enum px_connect_result try_once(const struct attempt *a, bool *ret_taken,
+				       int *ret_fd)
+{
+	cleanup_(closep) int fd = -1;
+	int error;
+
+	*ret_taken = false;
+	if (new_socket(a->o, a->endpoint->addr.family, &fd) < 0)
+		return PX_CONNECT_LOCAL;
+	if (bind_source(a, fd) < 0)
+		return a->source == PX_SOURCE_NODE ? PX_CONNECT_LOCAL :
+						     PX_CONNECT_NO_SOURCE;
+	error = connect_to(fd, a->endpoint);
+	*ret_taken = error == EADDRNOTAVAIL;
+	if (error == 0)
+		*ret_fd = TAKE_FD(fd);
+	return px_connect_classify(error);
+}
+
 enum px_connect_result px_connect_start(const struct px_connect_options *o,
 					enum px_source source,
 					const struct addr *client,
 					const struct sockad *endpoint,
 					struct rnd *rnd, int *ret_fd)
 {
-	int tries = source == PX_SOURCE_CLIENT ? PORT_TRIES : 1;
-	int error = 0;
+	struct attempt a = {.o = o,
+			    .source = source,
+			    .from = *client,
+			    .own_port = source == PX_SOURCE_CLIENT,
+			    .endpoint = endpoint,
+			    .rnd = rnd};
+	bool taken;
+	enum px_connect_result r = try_once(&a, &taken, ret_fd);
 
-	while (tries-- > 0) {
-		cleanup_(closep) int fd = -1;
-
-		if (new_socket(o, endpoint->addr.family, &fd) < 0)
-			return PX_CONNECT_LOCAL;
-		if (bind_source(o, fd, source, client, rnd) < 0)
-			return PX_CONNECT_NO_SOURCE;
-		error = connect_to(fd, endpoint);
-		if (error == 0) {
-			*ret_fd = TAKE_FD(fd);
-			return PX_CONNECT_OK;
-		}
-		if (error != EADDRNOTAVAIL)
-			break;
-	}
-	return px_connect_classify(error);
+	if (taken && source == PX_SOURCE_NODE && node_address(&a, &a.from) < 0)
+		return r;
+	a.own_port = true;
+	for (int i = 1; taken && i < PORT_TRIES; i++)
+		r = try_once(&a, &taken, ret_fd);
+	return r;
 }
 
 enum px_connect_result px_connect_finish(int fd)

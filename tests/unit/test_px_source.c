@@ -266,6 +266,36 @@ static void one_port_serves_two_endpoints_but_one_leg_each(void **state)
 	}
 }
 
+static void the_node_has_ports_left_when_the_kernel_has_none(void **state)
+{
+	const struct px_connect_options o = {.mark = RIG_MARK,
+					     .ports_min = RIG_KEPT_MIN,
+					     .ports_max = RIG_KEPT_MIN + 1};
+	struct addr client = addr_of(RIG_POD4);
+	struct sockad at = rig_sockad(RIG_REMOTE4 ":8084"), local[3];
+	struct rnd rnd = {.state = 1};
+	int listener, fd[3];
+
+	(void)state;
+	rig_in_ns(rig.remote_ns);
+	listener = rig_listen(RIG_REMOTE4 ":8084");
+	rig_in_ns(rig.node_ns);
+	rig_sh("echo 50000 50000 > /proc/sys/net/ipv4/ip_local_port_range");
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(px_connect_start(&o, PX_SOURCE_NODE, &client,
+						  &at, &rnd, &fd[i]),
+				 PX_CONNECT_OK);
+		local[i] = local_of(fd[i]);
+		assert_from(&local[i], "10.245.0.1");
+	}
+	assert_int_equal(local[0].port, 50000);
+	assert_int_equal(local[1].port + local[2].port, 2 * RIG_KEPT_MIN + 1);
+	rig_sh("echo 32768 60999 > /proc/sys/net/ipv4/ip_local_port_range");
+	for (int i = 0; i < 3; i++)
+		close(fd[i]);
+	close(listener);
+}
+
 static void connected(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLOUT};
@@ -345,6 +375,8 @@ int main(void)
 		cmocka_unit_test(
 			one_port_serves_two_endpoints_but_one_leg_each),
 		cmocka_unit_test(a_tuple_in_time_wait_is_taken_over),
+		cmocka_unit_test(
+			the_node_has_ports_left_when_the_kernel_has_none),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -10,8 +10,8 @@
  * noticed; nothing is read from it: what it sends early waits in its socket.
  * leg[PX_ENDPOINT] is the present attempt; the timer is the attempt's.
  * OPEN: both flows move whenever a leg says that it can.  The timer is the
- * idle or the half-close deadline; it is not moved with the bytes, but looks
- * at moved_ms when it fires.
+ * idle or the half-close deadline, or the next look at the peers, whichever is
+ * first; it is not moved with the bytes, but looks at moved_ms when it fires.
  * CLOSED: descriptors are closed, everything is given back, the memory waits
  * for the end of the batch.
  *
@@ -31,6 +31,7 @@
 #include "nodesplice/base/mem.h"
 #include "px_conn.h"
 #include "px_origdst.h"
+#include "px_peer.h"
 #include "px_pick.h"
 
 enum px_side {
@@ -59,6 +60,8 @@ struct px_conn {
 	const struct px_frontend *frontend; /* with a reference to its conf */
 	struct px_endpoint *endpoint;	    /* the conf's; NULL: none now */
 	uint64_t moved_ms;		    /* when bytes or a FIN last moved */
+	uint64_t check_ms; /* when the peers are looked at again */
+	uint64_t silent_since_ms[PX_SIDE_MAX_]; /* see px_peer_silent() */
 	struct addr client;
 	uint8_t state; /* enum px_conn_state */
 	uint8_t entry; /* enum px_entry */
@@ -238,29 +241,55 @@ static uint32_t quiet_max_ms(const struct px_conn *c, uint64_t **ret_counter)
 	return idle;
 }
 
-static void arm_quiet_timer(struct px_conn *c)
+static void arm_open_timer(struct px_conn *c)
 {
 	uint64_t *counter;
 	uint32_t quiet_ms = quiet_max_ms(c, &counter);
+	uint64_t at_ms = quiet_ms ? c->moved_ms + quiet_ms : UINT64_MAX;
 
-	if (quiet_ms)
-		loop_timer_arm(c->worker->loop, &c->timer,
-			       c->moved_ms + quiet_ms);
+	if (c->check_ms < at_ms)
+		at_ms = c->check_ms;
+	if (at_ms < UINT64_MAX)
+		loop_timer_arm(c->worker->loop, &c->timer, at_ms);
 	else
 		loop_timer_stop(c->worker->loop, &c->timer);
 }
 
-static void on_quiet(struct px_conn *c, uint64_t now_ms)
+static void set_next_check(struct px_conn *c, uint64_t now_ms)
+{
+	uint32_t timeout_ms = setting(c, POLICY_TCP_USER_TIMEOUT);
+
+	c->check_ms = timeout_ms ? now_ms + timeout_ms / 2 : UINT64_MAX;
+}
+
+/* Return: true: a peer answers no more */
+static bool check_peers(struct px_conn *c, uint64_t now_ms)
+{
+	bool silent = false;
+
+	for (int side = 0; side < PX_SIDE_MAX_; side++)
+		silent |= px_peer_silent(c->leg[side].f.fd,
+					 &c->silent_since_ms[side],
+					 setting(c, POLICY_TCP_USER_TIMEOUT),
+					 now_ms);
+	set_next_check(c, now_ms);
+	return silent;
+}
+
+static void on_open_timer(struct px_conn *c, uint64_t now_ms)
 {
 	uint64_t *counter;
 	uint32_t quiet_ms = quiet_max_ms(c, &counter);
 
-	if (now_ms < c->moved_ms + quiet_ms) {
-		arm_quiet_timer(c);
-		return;
+	if (now_ms >= c->check_ms && check_peers(c, now_ms)) {
+		px_count(&c->worker->stats.silent_peers, 1);
+		conn_close(c, true);
+	} else if (quiet_ms && now_ms >= c->moved_ms + quiet_ms) {
+		px_count(counter, 1);
+		conn_close(c, true);
+	} else {
+		arm_open_timer(c);
 	}
-	px_count(counter, 1);
-	conn_close(c, true);
 }
 
 /* Both directions.  Return: 0; -errno */
@@ -275,7 +304,7 @@ static int move_flows(struct px_conn *c)
 				 &c->leg[!i], PX_TURN_BYTES, &moved[i]);
 	account(c, moved, half_closed(c) && !was_half_closed);
 	if (r == 0 && half_closed(c) && !was_half_closed)
-		arm_quiet_timer(c);
+		arm_open_timer(c);
 	return r;
 }
 
@@ -391,8 +420,7 @@ static enum px_connect_result begin_attempt(struct px_conn *c)
 			     &c->client, at, &w->rnd, &fd);
 	if (r != PX_CONNECT_OK)
 		return r;
-	px_connect_tune(fd, setting(c, POLICY_TCP_KEEPALIVE),
-			setting(c, POLICY_TCP_USER_TIMEOUT));
+	px_peer_keepalive(fd, setting(c, POLICY_TCP_KEEPALIVE));
 	c->leg[PX_ENDPOINT] = (struct px_leg){.f.fn = on_endpoint};
 	if (loop_add(w->loop, &c->leg[PX_ENDPOINT].f, fd, LEG_EVENTS) < 0) {
 		abort_fd(fd);
@@ -445,7 +473,8 @@ static void attempt_succeeded(struct px_conn *c)
 	px_count(&c->worker->stats.connecting, -(uint64_t)1);
 	c->state = PX_CONN_OPEN;
 	c->moved_ms = loop_now_ms(c->worker->loop);
-	arm_quiet_timer(c);
+	set_next_check(c, c->moved_ms);
+	arm_open_timer(c);
 	conn_run(c);
 }
 
@@ -514,7 +543,7 @@ static void on_timer(struct timer *t, uint64_t now_ms)
 	struct px_conn *c = container_of(t, struct px_conn, timer);
 
 	if (c->state == PX_CONN_OPEN) {
-		on_quiet(c, now_ms);
+		on_open_timer(c, now_ms);
 		return;
 	}
 	attempt_failed(c, PX_CONNECT_TIMEOUT);
@@ -590,8 +619,7 @@ void px_conn_accept(struct px_worker *w, int fd, enum px_entry entry,
 	px_count(&w->stats.open, 1);
 	px_count(&w->stats.connecting, 1);
 	__atomic_fetch_add(&w->shared->open_n, 1, __ATOMIC_RELAXED);
-	px_connect_tune(fd, setting(c, POLICY_TCP_KEEPALIVE),
-			setting(c, POLICY_TCP_USER_TIMEOUT));
+	px_peer_keepalive(fd, setting(c, POLICY_TCP_KEEPALIVE));
 	attempt(c);
 }
 

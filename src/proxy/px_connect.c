@@ -28,9 +28,6 @@
 /* With nine tenths of the range taken, all fail once in 900. */
 #define PORT_TRIES 64
 
-#define KEEPALIVE_PROBES 3
-#define KEEPALIVE_MAX_S	 32767 /* MAX_TCP_KEEPIDLE, net/tcp.h */
-
 static int set_number(int fd, int level, int option, uint32_t value)
 {
 	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ?
@@ -268,25 +265,4 @@ enum px_connect_result px_connect_finish(int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 		error = errno;
 	return px_connect_classify(error);
-}
-
-/* Whole seconds, upwards, within what the kernel takes. */
-static uint32_t keepalive_s(uint32_t ms)
-{
-	uint32_t s = ms / 1000 + (ms % 1000 != 0);
-
-	return s > KEEPALIVE_MAX_S ? KEEPALIVE_MAX_S : s;
-}
-
-void px_connect_tune(int fd, uint32_t keepalive_ms, uint32_t user_timeout_ms)
-{
-	if (user_timeout_ms)
-		set_number(fd, SOL_TCP, TCP_USER_TIMEOUT, user_timeout_ms);
-	if (!keepalive_ms)
-		return;
-	set_number(fd, SOL_TCP, TCP_KEEPIDLE, keepalive_s(keepalive_ms));
-	set_number(fd, SOL_TCP, TCP_KEEPINTVL,
-		   keepalive_s(keepalive_ms / KEEPALIVE_PROBES + 1));
-	set_number(fd, SOL_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
-	set_number(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 }

@@ -71,12 +71,3 @@ enum px_connect_result px_connect_start(const struct px_connect_options *o,
 enum px_connect_result px_connect_finish(int fd);
 /* What an errno of connect(2) says about the endpoint. */
 enum px_connect_result px_connect_classify(int error);
-
-/**
- * px_connect_tune() - Let a dead peer be noticed
- * @keepalive_ms:	POLICY_TCP_KEEPALIVE; 0: off
- * @user_timeout_ms:	POLICY_TCP_USER_TIMEOUT; 0: the kernel's
- *
- * A kernel that refuses a value goes on with its own.
- */
-void px_connect_tune(int fd, uint32_t keepalive_ms, uint32_t user_timeout_ms);

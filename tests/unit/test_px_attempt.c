@@ -283,6 +283,63 @@ static void half_close_timeout_spares_an_open_connection(void **state)
 	pair_close(&p);
 }
 
+/* --- tcp-user-timeout --- */
+
+static void a_peer_that_vanishes_is_noticed(void **state)
+{
+	int listener, client, backend;
+	struct px_stats s;
+
+	(void)state;
+	rig.policy.value[POLICY_TCP_USER_TIMEOUT] = 100;
+	rig_in_ns(rig.remote_ns);
+	listener = rig_listen(RIG_REMOTE4 ":8080");
+	rig_in_ns(rig.node_ns);
+	rig_apply(rig_service(VIP, RIG_REMOTE4 ":8080", PLAN_MASQUERADE));
+	client = rig_connect(VIP);
+	backend = rig_accept(listener, NULL);
+	rig_send(client, "hello");
+	rig_expect(backend, "hello");
+	rig_in_ns(rig.remote_ns);
+	rig_sh("ip link set eth0 down");
+	rig_in_ns(rig.node_ns);
+	rig_send(client, "anybody there?");
+	rig_expect_reset(client);
+	RIG_WAIT_FOR(s, s.silent_peers == 1);
+	rig_in_ns(rig.remote_ns);
+	rig_sh("ip link set eth0 up && ip route replace default via 10.245.0.1");
+	rig_in_ns(rig.node_ns);
+	close(client);
+	close(backend);
+	close(listener);
+}
+
+static void a_peer_that_does_not_read_is_spared(void **state)
+{
+	static char much[65536];
+	struct pair p;
+	size_t sent = 0, seen = 0;
+	ssize_t n;
+
+	(void)state;
+	rig.policy.value[POLICY_TCP_USER_TIMEOUT] = 50;
+	p = pair_open();
+	for (int quiet = 0; quiet < 6;) {
+		n = send(p.backend, much, sizeof(much), MSG_DONTWAIT);
+		sent += n > 0 ? (size_t)n : 0;
+		quiet = n > 0 ? 0 : quiet + 1;
+		if (n < 0)
+			usleep(PAST_DEADLINE_US / 3);
+	}
+	shutdown(p.backend, SHUT_WR);
+	while ((n = recv(p.client, much, sizeof(much), 0)) > 0)
+		seen += (size_t)n;
+	assert_int_equal(n, 0);
+	assert_int_equal(seen, sent);
+	assert_int_equal(rig_stats().silent_peers, 0);
+	pair_close(&p);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, start, stop)
@@ -299,6 +356,8 @@ int main(void)
 		T(half_close_timeout_resets_both_sides),
 		T(half_close_timeout_spares_a_download),
 		T(half_close_timeout_spares_an_open_connection),
+		T(a_peer_that_vanishes_is_noticed),
+		T(a_peer_that_does_not_read_is_spared),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

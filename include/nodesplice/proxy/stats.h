@@ -29,6 +29,7 @@
 	X(transparent_failed, "binds to the client's address that failed")     \
 	X(idle_timeouts, "connections ended by idle-timeout")                  \
 	X(half_close_timeouts, "connections ended by half-close-timeout")      \
+	X(silent_peers, "connections ended by tcp-user-timeout")               \
 	X(ejections, "endpoints ejected")                                      \
 	X(ejections_capped, "ejections not made: max-ejection-percent")        \
 	X(ejections_last, "ejections not made: last endpoint")                 \

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Without bytes on the way, keepalive finds a dead peer.  With bytes on the
+ * way the kernel retransmits them for a quarter of an hour (tcp_retries2),
+ * which is what clients of a dead node wait for (kubernetes #77903).
+ *
+ * TCP_USER_TIMEOUT would shorten that, but it ends connections to a living
+ * peer as well, one that reads nothing for that long and says so with a zero
+ * window (tests/kernel/user_timeout.c): a pager at the end of a download, a
+ * cursor over a large result.  kube-proxy never ends those.  So the question is
+ * put to TCP_INFO, now and then: was something sent, or sent again, after the
+ * last acknowledgement came, and has none come since that was first seen?
+ */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include "px_peer.h"
+
+#define KEEPALIVE_PROBES 3
+#define KEEPALIVE_MAX_S	 32767 /* MAX_TCP_KEEPIDLE, net/tcp.h */
+
+static void set_number(int fd, int level, int option, uint32_t value)
+{
+	setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+/* Whole seconds, upwards, within what the kernel takes. */
+static uint32_t keepalive_s(uint32_t ms)
+{
+	uint32_t s = ms / 1000 + (ms % 1000 != 0);
+
+	return s > KEEPALIVE_MAX_S ? KEEPALIVE_MAX_S : s;
+}
+
+void px_peer_keepalive(int fd, uint32_t keepalive_ms)
+{
+	if (!keepalive_ms)
+		return;
+	set_number(fd, SOL_TCP, TCP_KEEPIDLE, keepalive_s(keepalive_ms));
+	set_number(fd, SOL_TCP, TCP_KEEPINTVL,
+		   keepalive_s(keepalive_ms / KEEPALIVE_PROBES + 1));
+	set_number(fd, SOL_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+	set_number(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
+/* Whether an answer is due.  A peer with a closed window may leave bytes
+ * unacknowledged while it answers each retransmission. */
+static bool answer_due(const struct tcp_info *i)
+{
+	return i->tcpi_probes > 0 ||
+	       (i->tcpi_unacked > 0 &&
+		i->tcpi_last_data_sent < i->tcpi_last_ack_recv);
+}
+
+bool px_peer_silent(int fd, uint64_t *since_ms, uint32_t timeout_ms,
+		    uint64_t now_ms)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(fd, SOL_TCP, TCP_INFO, &info, &len) < 0)
+		return false;
+	if (!answer_due(&info)) {
+		*since_ms = 0;
+		return false;
+	}
+	if (*since_ms == 0 || now_ms - info.tcpi_last_ack_recv > *since_ms) {
+		*since_ms = now_ms;
+		return false;
+	}
+	return now_ms - *since_ms >= timeout_ms;
+}

@@ -131,8 +131,8 @@ def run_pytest(part, count, only, folders, *options):
     if os.path.exists(report):
         os.unlink(report)
     call(["/usr/bin/python3", "-m", "pytest", "-q", "--junitxml", report,
-          "-c", f"{TOP}/tests/pytest.ini", "--nodesplice",
-          f"{folder}/nodesplice", *options, *(["-k", only] if only else []),
+          "-c", f"{TOP}/tests/pytest.ini",
+          f"--nodesplice={folder}/nodesplice", *options, *(["-k", only] if only else []),
           *(f"{TOP}/tests/{name}" for name in folders)],
          env={**os.environ, **SANITIZERS, "PYTHONDONTWRITEBYTECODE": "1"})
     if not os.path.exists(report):
@@ -204,8 +204,8 @@ def main():
             run_meson("asan", count, args.only)
         elif part == "tsan":
             run_meson("tsan", count, args.only, THREADED.search)
-        elif part == "netns":
-            run_pytest(part, count, args.only, ["netns"])
+        elif part in ("golden", "netns"):
+            run_pytest(part, count, args.only, [part])
         elif part == "e2e":
             need_kube()
             run_pytest(part, count, args.only, ["e2e"])

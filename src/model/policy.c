@@ -254,7 +254,8 @@ int policy_set(struct policy *p, const char *key, const char *value,
 		p->source[i] = (uint8_t)source;
 		return 0;
 	}
-	return errf(e, -ENOENT, "%.64s: no such setting", key);
+	return errf(e, -ENOENT, "%.64s: \"%.64s\": there is no such setting", key,
+		    value);
 }
 
 void policy_of_service(const struct policy *defaults, const struct service *s,

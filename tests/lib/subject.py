@@ -63,7 +63,7 @@ class Subject:
         def probe():
             self.check_alive()
             return client.ask(self.world.node, ip,
-                              self._barrier_n, timeout_s=1)
+                              self._barrier_n, timeout_s=0.2)
         poll.until(probe, f"barrier {ip}:{self._barrier_n}", 60)
 
     def check_alive(self):

@@ -565,7 +565,7 @@ static const struct px_frontend *admit(struct px_worker *w, int fd,
 	    w->shared->connections_max)
 		return NULL;
 	*ret_why = &w->stats.not_redirected;
-	if (px_origdst(fd, family, &dst) < 0)
+	if (px_origdst(fd, family, w->shared->port[entry], &dst) < 0)
 		return NULL;
 	*ret_why = &w->stats.no_frontend;
 	f = px_table_lookup(&w->table, &dst);

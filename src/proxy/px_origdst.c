@@ -24,7 +24,8 @@ static int local_address(int fd, struct sockad *ret_local)
 	return sockad_from_sockaddr(&ss, ret_local);
 }
 
-int px_origdst(int fd, uint8_t family, struct sockad *ret_dst)
+int px_origdst(int fd, uint8_t family, uint16_t listener_port,
+	       struct sockad *ret_dst)
 {
 	struct sockaddr_storage ss = {0};
 	socklen_t len = sizeof(ss);
@@ -40,11 +41,14 @@ int px_origdst(int fd, uint8_t family, struct sockad *ret_dst)
 	r = sockad_from_sockaddr(&ss, &dst);
 	if (r < 0)
 		return r;
-	r = local_address(fd, &local);
-	if (r < 0)
-		return r;
-	if (sockad_compare(&dst, &local) == 0)
-		return -ENOTCONN;
+	/* Another port is proof enough, and saves a system call. */
+	if (dst.port == listener_port) {
+		r = local_address(fd, &local);
+		if (r < 0)
+			return r;
+		if (sockad_compare(&dst, &local) == 0)
+			return -ENOTCONN;
+	}
 	*ret_dst = dst;
 	return 0;
 }

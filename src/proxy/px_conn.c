@@ -29,72 +29,31 @@
 #include <sys/socket.h>
 
 #include "nodesplice/base/mem.h"
-#include "px_conn.h"
+#include "px_attempt.h"
 #include "px_origdst.h"
 #include "px_peer.h"
-#include "px_pick.h"
-
-enum px_side {
-	PX_CLIENT,
-	PX_ENDPOINT,
-	PX_SIDE_MAX_,
-};
-
-enum px_conn_state {
-	PX_CONN_CONNECTING,
-	PX_CONN_OPEN,
-	PX_CONN_CLOSED,
-	PX_CONN_STATE_MAX_,
-};
-
-/* Upper end of connect-attempts (model/policy.c). */
-#define ATTEMPTS_MAX 10
-
-struct px_conn {
-	struct px_leg leg[PX_SIDE_MAX_];
-	struct px_flow flow[PX_SIDE_MAX_]; /* from that side to the other */
-	struct timer timer;
-	struct loop_deferred work;
-	struct px_conn *next, **prevp; /* of the worker's list */
-	struct px_worker *worker;
-	const struct px_frontend *frontend; /* with a reference to its conf */
-	struct px_endpoint *endpoint;	    /* the conf's; NULL: none now */
-	uint64_t moved_ms;		    /* when bytes or a FIN last moved */
-	uint64_t check_ms; /* when the peers are looked at again */
-	uint64_t silent_since_ms[PX_SIDE_MAX_]; /* see px_peer_silent() */
-	struct addr client;
-	uint8_t state; /* enum px_conn_state */
-	uint8_t entry; /* enum px_entry */
-	uint8_t role;  /* enum outlier_role of the present attempt */
-	bool queued;   /* work is deferred */
-	uint8_t tried_n;
-	struct px_endpoint *tried[ATTEMPTS_MAX]; /* the conf's */
-};
-
-#define LEG_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 
 size_t px_conn_bytes(void)
 {
 	return sizeof(struct px_conn);
 }
 
-static struct px_conf *conf_of(const struct px_conn *c)
+struct px_conf *px_conn_conf(const struct px_conn *c)
 {
 	return c->frontend->conf;
 }
 
-static uint32_t setting(const struct px_conn *c, enum policy_setting s)
+uint32_t px_conn_setting(const struct px_conn *c, enum policy_setting s)
 {
-	return conf_of(c)->policy.value[s];
+	return px_conn_conf(c)->policy.value[s];
 }
 
-static void add_shared(_Atomic uint64_t *counter, uint64_t n)
+void px_conn_add_shared(_Atomic uint64_t *counter, uint64_t n)
 {
 	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
-/* Close with a reset instead of a FIN. */
-static void abort_fd(int fd)
+void px_conn_abort_fd(int fd)
 {
 	const struct linger now = {.l_onoff = 1};
 
@@ -102,7 +61,7 @@ static void abort_fd(int fd)
 	close(fd);
 }
 
-static void close_leg(struct px_conn *c, enum px_side side, bool reset)
+void px_conn_close_leg(struct px_conn *c, enum px_side side, bool reset)
 {
 	struct px_leg *leg = &c->leg[side];
 	int fd = leg->f.fd;
@@ -111,7 +70,7 @@ static void close_leg(struct px_conn *c, enum px_side side, bool reset)
 		return;
 	loop_remove(c->worker->loop, &leg->f);
 	if (reset)
-		abort_fd(fd);
+		px_conn_abort_fd(fd);
 	else
 		close(fd);
 }
@@ -145,51 +104,24 @@ static void link_conn(struct px_conn *c)
 	*head = c;
 }
 
-/* Tell what became of the present attempt. */
-static void report(struct px_conn *c, enum outlier_outcome outcome)
-{
-	struct px_stats *s = &c->worker->stats;
-
-	switch (px_endpoint_report(c->endpoint, &conf_of(c)->policy,
-				   (enum outlier_role)c->role, outcome,
-				   loop_now_ms(c->worker->loop))) {
-	case OUTLIER_EJECT:
-	case OUTLIER_EJECT_ON:
-		px_count(&s->ejections, 1);
-		break;
-	case OUTLIER_CAPPED:
-		px_count(&s->ejections_capped, 1);
-		break;
-	case OUTLIER_LAST:
-		px_count(&s->ejections_last, 1);
-		break;
-	case OUTLIER_NOTHING:
-	case OUTLIER_BELOW:
-	case OUTLIER_DISABLED:
-	case OUTLIER_RETURN:
-	case OUTLIER_VERDICT_MAX_:
-		break;
-	}
-}
-
 static void leave_endpoint(struct px_conn *c)
 {
 	if (!c->endpoint)
 		return;
 	if (c->state == PX_CONN_CONNECTING)
-		report(c, OUTLIER_ABANDONED);
+		px_attempt_report(c, OUTLIER_ABANDONED);
 	else
 		px_endpoint_closed(c->endpoint);
 	c->endpoint = NULL;
 }
 
-static void conn_close(struct px_conn *c, bool reset)
+void px_conn_close(struct px_conn *c, bool reset)
 {
 	struct px_worker *w = c->worker;
 
 	assert(c->state != PX_CONN_CLOSED);
 	for (int side = 0; side < PX_SIDE_MAX_; side++) {
-		close_leg(c, (enum px_side)side, reset);
+		px_conn_close_leg(c, (enum px_side)side, reset);
 		px_flow_drop(&w->mover, &c->flow[side]);
 	}
 	loop_timer_stop(w->loop, &c->timer);
@@ -199,7 +131,7 @@ static void conn_close(struct px_conn *c, bool reset)
 	px_count(reset ? &w->stats.reset : &w->stats.closed, 1);
 	px_count(&w->stats.open, -(uint64_t)1);
 	__atomic_fetch_sub(&w->shared->open_n, 1, __ATOMIC_RELAXED);
-	px_conf_unref(conf_of(c));
+	px_conf_unref(px_conn_conf(c));
 	unlink_conn(c);
 	c->state = PX_CONN_CLOSED;
 	queue_work(c);
@@ -216,8 +148,10 @@ static void account(struct px_conn *c, const uint64_t moved[PX_SIDE_MAX_],
 		c->moved_ms = loop_now_ms(w->loop);
 	if (!moved[PX_CLIENT] && !moved[PX_ENDPOINT])
 		return;
-	add_shared(&conf_of(c)->group->count.bytes_in, moved[PX_CLIENT]);
-	add_shared(&conf_of(c)->group->count.bytes_out, moved[PX_ENDPOINT]);
+	px_conn_add_shared(&px_conn_conf(c)->group->count.bytes_in,
+			   moved[PX_CLIENT]);
+	px_conn_add_shared(&px_conn_conf(c)->group->count.bytes_out,
+			   moved[PX_ENDPOINT]);
 	px_count(&w->stats.bytes_in, moved[PX_CLIENT]);
 	px_count(&w->stats.bytes_out, moved[PX_ENDPOINT]);
 }
@@ -230,8 +164,8 @@ static bool half_closed(const struct px_conn *c)
 /* How long nothing may move from moved_ms on; 0: for ever. */
 static uint32_t quiet_max_ms(const struct px_conn *c, uint64_t **ret_counter)
 {
-	uint32_t idle = setting(c, POLICY_IDLE_TIMEOUT);
-	uint32_t half = setting(c, POLICY_HALF_CLOSE_TIMEOUT);
+	uint32_t idle = px_conn_setting(c, POLICY_IDLE_TIMEOUT);
+	uint32_t half = px_conn_setting(c, POLICY_HALF_CLOSE_TIMEOUT);
 
 	if (half_closed(c) && half && (!idle || half < idle)) {
 		*ret_counter = &c->worker->stats.half_close_timeouts;
@@ -257,7 +191,7 @@ static void arm_open_timer(struct px_conn *c)
 
 static void set_next_check(struct px_conn *c, uint64_t now_ms)
 {
-	uint32_t timeout_ms = setting(c, POLICY_TCP_USER_TIMEOUT);
+	uint32_t timeout_ms = px_conn_setting(c, POLICY_TCP_USER_TIMEOUT);
 
 	c->check_ms = timeout_ms ? now_ms + timeout_ms / 2 : UINT64_MAX;
 }
@@ -268,10 +202,9 @@ static bool check_peers(struct px_conn *c, uint64_t now_ms)
 	bool silent = false;
 
 	for (int side = 0; side < PX_SIDE_MAX_; side++)
-		silent |= px_peer_silent(c->leg[side].f.fd,
-					 &c->silent_since_ms[side],
-					 setting(c, POLICY_TCP_USER_TIMEOUT),
-					 now_ms);
+		silent |= px_peer_silent(
+			c->leg[side].f.fd, &c->silent_since_ms[side],
+			px_conn_setting(c, POLICY_TCP_USER_TIMEOUT), now_ms);
 	set_next_check(c, now_ms);
 	return silent;
 }
@@ -283,10 +216,10 @@ static void on_open_timer(struct px_conn *c, uint64_t now_ms)
 
 	if (now_ms >= c->check_ms && check_peers(c, now_ms)) {
 		px_count(&c->worker->stats.silent_peers, 1);
-		conn_close(c, true);
+		px_conn_close(c, true);
 	} else if (quiet_ms && now_ms >= c->moved_ms + quiet_ms) {
 		px_count(counter, 1);
-		conn_close(c, true);
+		px_conn_close(c, true);
 	} else {
 		arm_open_timer(c);
 	}
@@ -321,11 +254,11 @@ static void conn_run(struct px_conn *c)
 	int r = move_flows(c);
 
 	if (r == 0 && c->flow[PX_CLIENT].shut && c->flow[PX_ENDPOINT].shut) {
-		conn_close(c, false);
+		px_conn_close(c, false);
 		return;
 	}
 	if (r < 0 || c->leg[PX_CLIENT].failed || c->leg[PX_ENDPOINT].failed) {
-		conn_close(c, true);
+		px_conn_close(c, true);
 		return;
 	}
 	if (more_to_do(c))
@@ -343,162 +276,14 @@ static void on_work(struct loop_deferred *d)
 		conn_run(c);
 }
 
-/* --- CONNECTING --- */
-
-/* What a failed attempt is counted as. */
-static uint64_t *result_counter(struct px_stats *s, enum px_connect_result r)
+void px_conn_open(struct px_conn *c)
 {
-	switch (r) {
-	case PX_CONNECT_REFUSED:
-		return &s->connect_refused;
-	case PX_CONNECT_TIMEOUT:
-		return &s->connect_timeouts;
-	case PX_CONNECT_UNREACHABLE:
-		return &s->connect_unreachable;
-	case PX_CONNECT_NO_SOURCE:
-		return &s->transparent_failed;
-	case PX_CONNECT_LOCAL:
-	case PX_CONNECT_OK:
-	case PX_CONNECT_RESULT_MAX_:
-		break;
-	}
-	return &s->connect_failed_local;
-}
-
-/* What a failed attempt says about the endpoint. */
-static enum outlier_outcome outcome_of(enum px_connect_result r)
-{
-	switch (r) {
-	case PX_CONNECT_REFUSED:
-	case PX_CONNECT_TIMEOUT:
-	case PX_CONNECT_UNREACHABLE:
-		return OUTLIER_FAILED;
-	case PX_CONNECT_OK:
-		return OUTLIER_CONNECTED;
-	case PX_CONNECT_LOCAL:
-	case PX_CONNECT_NO_SOURCE:
-	case PX_CONNECT_RESULT_MAX_:
-		break;
-	}
-	return OUTLIER_ABANDONED;
-}
-
-static enum plan_side side_of(enum px_entry entry)
-{
-	return entry == PX_FROM_OUTSIDE ? PLAN_OUTSIDE : PLAN_INSIDE;
-}
-
-static const struct px_scope *scope_of(const struct px_frontend *f,
-				       enum px_entry entry)
-{
-	return &f->conf->scope[f->view[side_of(entry)].scope];
-}
-
-static void on_client(struct loop_fd *f, uint32_t events);
-static void on_endpoint(struct loop_fd *f, uint32_t events);
-
-/* Begin the attempt at c->endpoint. */
-static enum px_connect_result begin_attempt(struct px_conn *c)
-{
-	struct px_worker *w = c->worker;
-	const struct plan_view *view = &c->frontend->view[side_of(c->entry)];
-	const struct sockad *at = &c->endpoint->at;
-	enum px_connect_result r;
-	int fd;
-
-	px_count(&w->stats.connects, 1);
-	if (c->tried_n > 0) {
-		px_count(&w->stats.connect_retries, 1);
-		add_shared(&conf_of(c)->group->count.retries, 1);
-	}
-	if (c->role == OUTLIER_PROBE)
-		px_count(&w->stats.probes, 1);
-	c->tried[c->tried_n++] = c->endpoint;
-	r = px_connect_start(&w->shared->connect,
-			     px_source_choose(view->masquerade, c->entry,
-					      &c->client, &at->addr),
-			     &c->client, at, &w->rnd, &fd);
-	if (r != PX_CONNECT_OK)
-		return r;
-	px_peer_keepalive(fd, setting(c, POLICY_TCP_KEEPALIVE));
-	c->leg[PX_ENDPOINT] = (struct px_leg){.f.fn = on_endpoint};
-	if (loop_add(w->loop, &c->leg[PX_ENDPOINT].f, fd, LEG_EVENTS) < 0) {
-		abort_fd(fd);
-		return PX_CONNECT_LOCAL;
-	}
-	return PX_CONNECT_OK;
-}
-
-static void attempt_failed(struct px_conn *c, enum px_connect_result r)
-{
-	px_count(result_counter(&c->worker->stats, r), 1);
-	close_leg(c, PX_ENDPOINT, true);
-	report(c, outcome_of(r));
-	c->endpoint = NULL;
-}
-
-/* Attempts, until one is under way; gives the connection up if none is. */
-static void attempt(struct px_conn *c)
-{
-	struct px_worker *w = c->worker;
-	const struct px_scope *scope = scope_of(c->frontend, c->entry);
-	uint64_t now_ms = loop_now_ms(w->loop);
-	enum px_connect_result r = PX_CONNECT_LOCAL;
-	struct px_choice choice;
-
-	while (r != PX_CONNECT_NO_SOURCE && c->tried_n < ATTEMPTS_MAX &&
-	       c->tried_n < setting(c, POLICY_CONNECT_ATTEMPTS) &&
-	       px_pick(scope->endpoints, scope->endpoints_n, c->tried,
-		       c->tried_n, &conf_of(c)->policy, now_ms, &w->rnd,
-		       &choice)) {
-		c->endpoint = choice.endpoint;
-		c->role = choice.role;
-		r = begin_attempt(c);
-		if (r == PX_CONNECT_OK) {
-			loop_timer_arm(
-				w->loop, &c->timer,
-				now_ms + setting(c, POLICY_CONNECT_TIMEOUT));
-			return;
-		}
-		attempt_failed(c, r);
-	}
-	px_count(&w->stats.connect_exhausted, 1);
-	add_shared(&conf_of(c)->group->count.exhausted, 1);
-	conn_close(c, true);
-}
-
-static void attempt_succeeded(struct px_conn *c)
-{
-	report(c, OUTLIER_CONNECTED);
 	px_count(&c->worker->stats.connecting, -(uint64_t)1);
 	c->state = PX_CONN_OPEN;
 	c->moved_ms = loop_now_ms(c->worker->loop);
 	set_next_check(c, c->moved_ms);
 	arm_open_timer(c);
 	conn_run(c);
-}
-
-/* A leg had an event while the attempt was pending. */
-static void run_attempt(struct px_conn *c, enum px_side side, uint32_t events)
-{
-	enum px_connect_result r;
-
-	if (side == PX_CLIENT) {
-		/* A FIN alone is a client that has said all it wants to say:
-		 * it still reads. */
-		if (events & (EPOLLERR | EPOLLHUP))
-			conn_close(c, true);
-		return;
-	}
-	if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
-		return;
-	r = px_connect_finish(c->leg[PX_ENDPOINT].f.fd);
-	if (r == PX_CONNECT_OK && !(events & EPOLLERR)) {
-		attempt_succeeded(c);
-		return;
-	}
-	attempt_failed(c, r == PX_CONNECT_OK ? PX_CONNECT_REFUSED : r);
-	attempt(c);
 }
 
 /* --- events --- */
@@ -521,7 +306,7 @@ static void on_leg(struct px_conn *c, enum px_side side, uint32_t events)
 {
 	note_events(&c->leg[side], events);
 	if (c->state == PX_CONN_CONNECTING)
-		run_attempt(c, side, events);
+		px_attempt_event(c, side, events);
 	else
 		conn_run(c);
 }
@@ -532,7 +317,7 @@ static void on_client(struct loop_fd *f, uint32_t events)
 	       events);
 }
 
-static void on_endpoint(struct loop_fd *f, uint32_t events)
+void px_conn_on_endpoint(struct loop_fd *f, uint32_t events)
 {
 	on_leg(container_of(f, struct px_conn, leg[PX_ENDPOINT].f), PX_ENDPOINT,
 	       events);
@@ -542,15 +327,25 @@ static void on_timer(struct timer *t, uint64_t now_ms)
 {
 	struct px_conn *c = container_of(t, struct px_conn, timer);
 
-	if (c->state == PX_CONN_OPEN) {
+	if (c->state == PX_CONN_OPEN)
 		on_open_timer(c, now_ms);
-		return;
-	}
-	attempt_failed(c, PX_CONNECT_TIMEOUT);
-	attempt(c);
+	else
+		px_attempt_timeout(c);
 }
 
 /* --- accepted --- */
+
+const struct plan_view *px_conn_view(const struct px_frontend *f,
+				     enum px_entry entry)
+{
+	return &f->view[entry == PX_FROM_OUTSIDE ? PLAN_OUTSIDE : PLAN_INSIDE];
+}
+
+const struct px_scope *px_conn_scope(const struct px_frontend *f,
+				     enum px_entry entry)
+{
+	return &f->conf->scope[px_conn_view(f, entry)->scope];
+}
 
 /* Find what the client asked for.  Return: NULL: refuse it, @ret_why counts */
 static const struct px_frontend *admit(struct px_worker *w, int fd,
@@ -569,11 +364,11 @@ static const struct px_frontend *admit(struct px_worker *w, int fd,
 		return NULL;
 	*ret_why = &w->stats.no_frontend;
 	f = px_table_lookup(&w->table, &dst);
-	if (!f || !f->view[side_of(entry)].proxied ||
-	    f->view[side_of(entry)].verdict != PLAN_PICK)
+	if (!f || !px_conn_view(f, entry)->proxied ||
+	    px_conn_view(f, entry)->verdict != PLAN_PICK)
 		return NULL;
 	*ret_why = &w->stats.no_endpoint;
-	return scope_of(f, entry)->endpoints_n > 0 ? f : NULL;
+	return px_conn_scope(f, entry)->endpoints_n > 0 ? f : NULL;
 }
 
 static struct px_conn *new_conn(struct px_worker *w, int fd)
@@ -584,7 +379,7 @@ static struct px_conn *new_conn(struct px_worker *w, int fd)
 		return NULL;
 	c->leg[PX_CLIENT].f.fn = on_client;
 	c->leg[PX_ENDPOINT].f.fd = -1;
-	if (loop_add(w->loop, &c->leg[PX_CLIENT].f, fd, LEG_EVENTS) < 0) {
+	if (loop_add(w->loop, &c->leg[PX_CLIENT].f, fd, PX_LEG_EVENTS) < 0) {
 		px_slab_put(&w->conns, c);
 		return NULL;
 	}
@@ -606,7 +401,7 @@ void px_conn_accept(struct px_worker *w, int fd, enum px_entry entry,
 	}
 	if (!c) {
 		px_count(why, 1);
-		abort_fd(fd);
+		px_conn_abort_fd(fd);
 		return;
 	}
 	c->worker = w;
@@ -619,12 +414,12 @@ void px_conn_accept(struct px_worker *w, int fd, enum px_entry entry,
 	px_count(&w->stats.open, 1);
 	px_count(&w->stats.connecting, 1);
 	__atomic_fetch_add(&w->shared->open_n, 1, __ATOMIC_RELAXED);
-	px_peer_keepalive(fd, setting(c, POLICY_TCP_KEEPALIVE));
-	attempt(c);
+	px_peer_keepalive(fd, px_conn_setting(c, POLICY_TCP_KEEPALIVE));
+	px_attempt_next(c);
 }
 
 void px_conn_reset_all(struct px_worker *w)
 {
 	while (w->conn_list)
-		conn_close(w->conn_list, true);
+		px_conn_close(w->conn_list, true);
 }

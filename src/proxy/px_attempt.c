@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "px_attempt.h"
+#include "nodesplice/base/mem.h"
+#include "px_peer.h"
+#include "px_pick.h"
+
+void px_attempt_report(struct px_conn *c, enum outlier_outcome outcome)
+{
+	struct px_stats *s = &c->worker->stats;
+
+	switch (px_endpoint_report(c->endpoint, &px_conn_conf(c)->policy,
+				   (enum outlier_role)c->role, outcome,
+				   loop_now_ms(c->worker->loop))) {
+	case OUTLIER_EJECT:
+	case OUTLIER_EJECT_ON:
+		px_count(&s->ejections, 1);
+		break;
+	case OUTLIER_CAPPED:
+		px_count(&s->ejections_capped, 1);
+		break;
+	case OUTLIER_LAST:
+		px_count(&s->ejections_last, 1);
+		break;
+	case OUTLIER_NOTHING:
+	case OUTLIER_BELOW:
+	case OUTLIER_DISABLED:
+	case OUTLIER_RETURN:
+	case OUTLIER_VERDICT_MAX_:
+		break;
+	}
+}
+
+/* What a failed attempt is counted as. */
+static uint64_t *result_counter(struct px_stats *s, enum px_connect_result r)
+{
+	switch (r) {
+	case PX_CONNECT_REFUSED:
+		return &s->connect_refused;
+	case PX_CONNECT_TIMEOUT:
+		return &s->connect_timeouts;
+	case PX_CONNECT_UNREACHABLE:
+		return &s->connect_unreachable;
+	case PX_CONNECT_NO_SOURCE:
+		return &s->transparent_failed;
+	case PX_CONNECT_LOCAL:
+	case PX_CONNECT_OK:
+	case PX_CONNECT_RESULT_MAX_:
+		break;
+	}
+	return &s->connect_failed_local;
+}
+
+/* What a failed attempt says about the endpoint. */
+static enum outlier_outcome outcome_of(enum px_connect_result r)
+{
+	switch (r) {
+	case PX_CONNECT_REFUSED:
+	case PX_CONNECT_TIMEOUT:
+	case PX_CONNECT_UNREACHABLE:
+		return OUTLIER_FAILED;
+	case PX_CONNECT_OK:
+		return OUTLIER_CONNECTED;
+	case PX_CONNECT_LOCAL:
+	case PX_CONNECT_NO_SOURCE:
+	case PX_CONNECT_RESULT_MAX_:
+		break;
+	}
+	return OUTLIER_ABANDONED;
+}
+
+/* Begin the attempt at c->endpoint. */
+static enum px_connect_result begin_attempt(struct px_conn *c)
+{
+	struct px_worker *w = c->worker;
+	const struct plan_view *view =
+		px_conn_view(c->frontend, (enum px_entry)c->entry);
+	const struct sockad *at = &c->endpoint->at;
+	enum px_connect_result r;
+	int fd;
+
+	px_count(&w->stats.connects, 1);
+	if (c->tried_n > 0) {
+		px_count(&w->stats.connect_retries, 1);
+		px_conn_add_shared(&px_conn_conf(c)->group->count.retries, 1);
+	}
+	if (c->role == OUTLIER_PROBE)
+		px_count(&w->stats.probes, 1);
+	c->tried[c->tried_n++] = c->endpoint;
+	r = px_connect_start(&w->shared->connect,
+			     px_source_choose(view->masquerade, c->entry,
+					      &c->client, &at->addr),
+			     &c->client, at, &w->rnd, &fd);
+	if (r != PX_CONNECT_OK)
+		return r;
+	px_peer_keepalive(fd, px_conn_setting(c, POLICY_TCP_KEEPALIVE));
+	c->leg[PX_ENDPOINT] = (struct px_leg){.f.fn = px_conn_on_endpoint};
+	if (loop_add(w->loop, &c->leg[PX_ENDPOINT].f, fd, PX_LEG_EVENTS) < 0) {
+		px_conn_abort_fd(fd);
+		return PX_CONNECT_LOCAL;
+	}
+	return PX_CONNECT_OK;
+}
+
+static void attempt_failed(struct px_conn *c, enum px_connect_result r)
+{
+	px_count(result_counter(&c->worker->stats, r), 1);
+	px_conn_close_leg(c, PX_ENDPOINT, true);
+	px_attempt_report(c, outcome_of(r));
+	c->endpoint = NULL;
+}
+
+void px_attempt_next(struct px_conn *c)
+{
+	struct px_worker *w = c->worker;
+	const struct px_scope *scope =
+		px_conn_scope(c->frontend, (enum px_entry)c->entry);
+	uint64_t now_ms = loop_now_ms(w->loop);
+	enum px_connect_result r = PX_CONNECT_LOCAL;
+	struct px_choice choice;
+
+	while (r != PX_CONNECT_NO_SOURCE && c->tried_n < PX_ATTEMPTS_MAX &&
+	       c->tried_n < px_conn_setting(c, POLICY_CONNECT_ATTEMPTS) &&
+	       px_pick(scope->endpoints, scope->endpoints_n, c->tried,
+		       c->tried_n, &px_conn_conf(c)->policy, now_ms, &w->rnd,
+		       &choice)) {
+		c->endpoint = choice.endpoint;
+		c->role = choice.role;
+		r = begin_attempt(c);
+		if (r == PX_CONNECT_OK) {
+			loop_timer_arm(
+				w->loop, &c->timer,
+				now_ms + px_conn_setting(
+						 c, POLICY_CONNECT_TIMEOUT));
+			return;
+		}
+		attempt_failed(c, r);
+	}
+	px_count(&w->stats.connect_exhausted, 1);
+	px_conn_add_shared(&px_conn_conf(c)->group->count.exhausted, 1);
+	px_conn_close(c, true);
+}
+
+void px_attempt_event(struct px_conn *c, enum px_side side, uint32_t events)
+{
+	enum px_connect_result r;
+
+	if (side == PX_CLIENT) {
+		/* A FIN alone is a client that has said all it wants to say:
+		 * it still reads. */
+		if (events & (EPOLLERR | EPOLLHUP))
+			px_conn_close(c, true);
+		return;
+	}
+	if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
+		return;
+	r = px_connect_finish(c->leg[PX_ENDPOINT].f.fd);
+	if (r == PX_CONNECT_OK && !(events & EPOLLERR)) {
+		px_attempt_report(c, OUTLIER_CONNECTED);
+		px_conn_open(c);
+		return;
+	}
+	attempt_failed(c, r == PX_CONNECT_OK ? PX_CONNECT_REFUSED : r);
+	px_attempt_next(c);
+}
+
+void px_attempt_timeout(struct px_conn *c)
+{
+	attempt_failed(c, PX_CONNECT_TIMEOUT);
+	px_attempt_next(c);
+}

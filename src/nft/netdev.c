@@ -28,6 +28,8 @@
 #define AGAIN_MS 1000
 /* Each time the kernel says that the dump is not consistent. */
 #define DUMP_TRIES 8
+/* Notifications thrown away at once; more are left to the next turn. */
+#define EVENTS_MAX 1000
 
 static const uint8_t families[] = {AF_INET, AF_INET6};
 
@@ -147,7 +149,7 @@ static int read_addr(const struct nlmsghdr *nlh, void *data)
 	return MNL_CB_OK;
 }
 
-static int dump(uint16_t type, mnl_cb_t cb, struct reading *rd)
+static int dump(uint16_t type, size_t header_n, mnl_cb_t cb, struct reading *rd)
 {
 	uint8_t request[RTNL_REQUEST_BYTES]
 		__attribute__((aligned(MNL_ALIGNTO)));
@@ -158,7 +160,7 @@ static int dump(uint16_t type, mnl_cb_t cb, struct reading *rd)
 	nlh->nlmsg_flags = NLM_F_DUMP;
 	m = mnl_nlmsg_put_extra_header(nlh, sizeof(*m));
 	m->rtgen_family = AF_UNSPEC;
-	return rtnl_request(nlh, cb, rd);
+	return rtnl_request(nlh, header_n, cb, rd);
 }
 
 static int read_outward(const struct nlmsghdr *nlh, void *data)
@@ -199,7 +201,7 @@ static void ask_outward(uint8_t family, struct reading *rd)
 	m->rtm_dst_len = (uint8_t)(8 * addr_bytes_n(family));
 	mnl_attr_put(nlh, RTA_DST, addr_bytes_n(family), to.bytes);
 	/* No route is an answer, too. */
-	rtnl_request(nlh, read_outward, rd);
+	rtnl_request(nlh, sizeof(*m), read_outward, rd);
 }
 
 static int compare(const void *a, const void *b)
@@ -214,10 +216,10 @@ static int compare(const void *a, const void *b)
 
 static int read_once(struct reading *rd)
 {
-	int r = dump(RTM_GETLINK, read_link, rd);
+	int r = dump(RTM_GETLINK, sizeof(struct ifinfomsg), read_link, rd);
 
 	if (r == 0)
-		r = dump(RTM_GETADDR, read_addr, rd);
+		r = dump(RTM_GETADDR, sizeof(struct ifaddrmsg), read_addr, rd);
 	if (r == 0 && rd->failed)
 		r = -ENOMEM;
 	if (r < 0)
@@ -276,13 +278,14 @@ static void on_event(struct loop_fd *f, uint32_t events)
 {
 	struct netdev *d = container_of(f, struct netdev, f);
 	uint8_t ignored[8192];
-	ssize_t n;
 
 	(void)events;
 	/* Whatever they say: what is there now is read as a whole. */
-	do {
-		n = recv(f->fd, ignored, sizeof(ignored), MSG_DONTWAIT);
-	} while (n >= 0 || errno == ENOBUFS || errno == EINTR);
+	for (int i = 0; i < EVENTS_MAX; i++) {
+		if (recv(f->fd, ignored, sizeof(ignored), MSG_DONTWAIT) < 0 &&
+		    (errno == EAGAIN || errno == EWOULDBLOCK))
+			break;
+	}
 	if (!timer_armed(&d->timer))
 		loop_timer_arm(d->loop, &d->timer,
 			       loop_now_ms(d->loop) + BURST_MS);

@@ -29,6 +29,7 @@
  */
 #include <arpa/inet.h> /* before linux/in.h, which the others include */
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter_bridge.h>
@@ -119,7 +120,7 @@ void nfp_return_write(struct nfp_batch *b, const struct nfp_options *o,
 	begin(&w, &r, "mark-kept");
 	nfp_match_mark(&r, o->own_mark, true);
 	nfp_match_l4proto(&r, IPPROTO_TCP);
-	nfp_match_ct_direction(&r, IP_CT_DIR_ORIGINAL);
+	nfp_match_ct_state(&r, NF_CT_STATE_BIT(IP_CT_NEW));
 	nfp_match_local(&r, NFP_SADDR, false);
 	nfp_add_ct_mark(&r, o->kept_connmark);
 	nfp_rule_end(&r, NULL);

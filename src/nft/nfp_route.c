@@ -71,7 +71,7 @@ static int change_rule(uint16_t type, uint16_t flags, uint8_t family,
 	mnl_attr_put_u32(nlh, FRA_FWMASK, rule->mask);
 	mnl_attr_put_u32(nlh, FRA_TABLE, rule->table);
 	mnl_attr_put_u8(nlh, FRA_PROTOCOL, NFP_ROUTE_PROTOCOL);
-	return rtnl_request(nlh, NULL, NULL);
+	return rtnl_request(nlh, 0, NULL, NULL);
 }
 
 static int change_route(uint16_t type, uint16_t flags, uint8_t family,
@@ -92,7 +92,7 @@ static int change_route(uint16_t type, uint16_t flags, uint8_t family,
 	m->rtm_type = RTN_LOCAL;
 	mnl_attr_put_u32(nlh, RTA_TABLE, table);
 	mnl_attr_put_u32(nlh, RTA_OIF, if_nametoindex("lo"));
-	return rtnl_request(nlh, NULL, NULL);
+	return rtnl_request(nlh, 0, NULL, NULL);
 }
 
 struct found_rules {
@@ -141,7 +141,7 @@ static int find_rules(uint8_t family, struct found_rules *ret_found)
 	nlh->nlmsg_flags = NLM_F_DUMP;
 	h = mnl_nlmsg_put_extra_header(nlh, sizeof(*h));
 	h->family = family;
-	return rtnl_request(nlh, read_rule, ret_found);
+	return rtnl_request(nlh, sizeof(*h), read_rule, ret_found);
 }
 
 /* The kernel was built without the family, or without policy routing. */

@@ -252,7 +252,7 @@ static void dump_rules(struct numbers *n)
 	nlh->nlmsg_flags = NLM_F_DUMP;
 	h = mnl_nlmsg_put_extra_header(nlh, sizeof(*h));
 	h->family = n->family;
-	rtnl_request(nlh, see_rule, n);
+	rtnl_request(nlh, sizeof(*h), see_rule, n);
 }
 
 static void dump_routes(struct numbers *n)
@@ -266,7 +266,7 @@ static void dump_routes(struct numbers *n)
 	nlh->nlmsg_flags = NLM_F_DUMP;
 	m = mnl_nlmsg_put_extra_header(nlh, sizeof(*m));
 	m->rtm_family = n->family;
-	rtnl_request(nlh, see_route, n);
+	rtnl_request(nlh, sizeof(*m), see_route, n);
 }
 
 static void probe_numbers(const struct nfp_options *o, struct nfp_findings *f)

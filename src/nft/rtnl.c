@@ -15,8 +15,24 @@ static void socket_closep(struct mnl_socket **nl)
 		mnl_socket_close(*nl);
 }
 
-int rtnl_request(struct nlmsghdr *nlh, mnl_cb_t cb, void *data)
+struct reader {
+	size_t header_n;
+	mnl_cb_t cb;
+	void *data;
+};
+
+static int read_answer(const struct nlmsghdr *nlh, void *data)
 {
+	const struct reader *reader = data;
+
+	if (!reader->cb || mnl_nlmsg_get_payload_len(nlh) < reader->header_n)
+		return MNL_CB_OK;
+	return reader->cb(nlh, reader->data);
+}
+
+int rtnl_request(struct nlmsghdr *nlh, size_t header_n, mnl_cb_t cb, void *data)
+{
+	struct reader reader = {header_n, cb, data};
 	cleanup_(socket_closep) struct mnl_socket *nl =
 		mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
 	cleanup_(freep) uint8_t *answer = malloc(ANSWER_BYTES);
@@ -39,7 +55,7 @@ int rtnl_request(struct nlmsghdr *nlh, mnl_cb_t cb, void *data)
 		if (n < 0)
 			return -errno;
 		r = mnl_cb_run(answer, (size_t)n, 1, mnl_socket_get_portid(nl),
-			       cb, data);
+			       read_answer, &reader);
 	}
 	return r < 0 ? -errno : 0;
 }

@@ -16,8 +16,10 @@
  * rtnl_request() - Send a message, hand each answer to a callback
  * @nlh:	Flags as wanted; NLM_F_REQUEST and, but for dumps, NLM_F_ACK are
  *		added
+ * @header_n:	Bytes of the header that @cb reads; shorter answers are skipped
  * @cb:		May be NULL; MNL_CB_OK to go on, MNL_CB_ERROR with errno to stop
  *
  * Return: 0; -EINTR: what was dumped changed meanwhile; -errno
  */
-int rtnl_request(struct nlmsghdr *nlh, mnl_cb_t cb, void *data);
+int rtnl_request(struct nlmsghdr *nlh, size_t header_n, mnl_cb_t cb,
+		 void *data);

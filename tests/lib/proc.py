@@ -163,6 +163,8 @@ class NotifySocket:
         self.path = path
         self._said = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        if os.path.exists(path):  # of a daemon that was killed
+            os.unlink(path)
         self._socket.bind(path)
         os.chmod(path, 0o666)
         self._socket.setblocking(False)

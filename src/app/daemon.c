@@ -164,7 +164,9 @@ static void on_tick(struct timer *t, uint64_t now_ms)
 
 	if (d->px && !d->draining)
 		judge_gate(d, now_ms);
-	notify_send("WATCHDOG=1");
+	/* A worker that hangs for WatchdogSec has systemd start us anew. */
+	if (!d->px || now_ms <= px_heartbeat_ms(d->px) + GATE_STALE_MS)
+		notify_send("WATCHDOG=1");
 	loop_timer_arm(d->loop, t, now_ms + GATE_TICK_MS);
 }
 

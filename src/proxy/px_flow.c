@@ -4,7 +4,7 @@
  *
  * A flow begins by copying, which is cheaper for small messages and needs no
  * pipe.  Once a turn has moved splice_from_bytes it is bulk and goes on by
- * splice; a turn that moves less than an eighth of that makes it copy again.
+ * splice; a few turns in a row that move little make it copy again.
  * Either mover finishes what it holds before the other one starts.
  *
  * The end of the source is passed on (shutdown) when nothing is held: a FIN
@@ -16,7 +16,9 @@
 #include "nodesplice/base/mem.h"
 #include "px_flow.h"
 
-/* A turn below this part of splice_from_bytes ends bulk. */
+/* A turn below this part of splice_from_bytes was a quiet one, and so many in
+ * a row end bulk: streams have small turns as well. */
+#define QUIET_TURNS   8
 #define QUIET_DIVISOR 8
 
 static int copy(struct px_mover *m, struct px_flow *f, struct px_leg *from,
@@ -39,7 +41,7 @@ static int splice_or_copy(struct px_mover *m, struct px_flow *f,
 	px_count(&m->stats->spliced_bytes, *moved - before);
 	if (r == -ENFILE) {
 		px_count(&m->stats->pipe_failed, 1);
-		f->bulk = false;
+		f->bulk = 0;
 		r = 0;
 	}
 	/* The source seems to have ended, or there was no pipe. */
@@ -67,6 +69,17 @@ bool px_flow_ready(const struct px_flow *f, const struct px_leg *from,
 	return to->writable && (holds || (from->readable && !f->ended));
 }
 
+static void note_turn(const struct px_mover *m, struct px_flow *f,
+		      uint64_t moved)
+{
+	if (f->bulk == 0 || moved == 0)
+		return;
+	if (moved < m->splice_from_bytes / QUIET_DIVISOR)
+		f->bulk--;
+	else
+		f->bulk = QUIET_TURNS;
+}
+
 int px_flow_move(struct px_mover *m, struct px_flow *f, struct px_leg *from,
 		 struct px_leg *to, uint64_t max_bytes, uint64_t *moved)
 {
@@ -77,12 +90,12 @@ int px_flow_move(struct px_mover *m, struct px_flow *f, struct px_leg *from,
 	int r = 0;
 
 	if (from->urgent)
-		f->bulk = false;
+		f->bulk = 0;
 	if (!f->pipe && (f->rest || !f->bulk)) {
 		r = copy(m, f, from, to, first, moved);
 		if (r == 0 && !from->urgent &&
 		    *moved - before >= m->splice_from_bytes)
-			f->bulk = true;
+			f->bulk = QUIET_TURNS;
 	}
 	if (r == 0 && (f->bulk || f->pipe) && !f->rest &&
 	    px_flow_ready(f, from, to))
@@ -90,8 +103,7 @@ int px_flow_move(struct px_mover *m, struct px_flow *f, struct px_leg *from,
 				   max_bytes - (*moved - before), moved);
 	if (r < 0)
 		return r;
-	if (!f->pipe && *moved - before < m->splice_from_bytes / QUIET_DIVISOR)
-		f->bulk = false;
+	note_turn(m, f, *moved - before);
 	return pass_end_on(f, to);
 }
 

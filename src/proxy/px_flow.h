@@ -34,7 +34,8 @@ struct px_flow {
 	bool ended;	       /* the source has sent its FIN, and all of it
 				  was read */
 	bool shut;	       /* ... and it was passed on */
-	bool bulk;	       /* move by splice */
+	uint8_t bulk;	       /* > 0: move by splice, for so many quiet turns
+				  more */
 };
 
 /* What a worker's flows share. */

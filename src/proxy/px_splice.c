@@ -137,7 +137,7 @@ static ssize_t fill(struct px_pipe *p, uint32_t pipe_bytes, struct px_flow *f,
 		return n;
 	}
 	if (n == 0)
-		f->bulk = false;
+		f->bulk = 0;
 	else if (errno != EAGAIN)
 		return -errno;
 	else if (p->in_pipe_bytes == 0)

@@ -13,7 +13,8 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 # pylint: disable=wrong-import-position
-from lib import daemon, kube, netns, subject as subjects, world as worlds
+from lib import daemon, kube, netns, proc
+from lib import subject as subjects, world as worlds
 
 SUBJECTS = ("nodesplice", "nodesplice-api", "kube-proxy")
 
@@ -60,6 +61,19 @@ def pytest_generate_tests(metafunc):
         if name in metafunc.fixturenames and not own:
             ids = [f"IPv{v}" for v in values] if name == "family" else None
             metafunc.parametrize(name, values, ids=ids)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failure shows what the programs under test have said last."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for p in proc.Process.started[-4:]:
+            name = os.path.basename(p.log_path)
+            if name in ("daemon.log", "kube-proxy.log"):
+                report.sections.append((name, p.log[-3000:]))
+    del item, call
 
 
 @pytest.fixture(scope="session")

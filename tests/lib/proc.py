@@ -29,6 +29,8 @@ def _ptrace(request, tid):
 class Process:
     """One child process; `log` is everything that it printed."""
 
+    started = []  # every one of this test run
+
     def __init__(self, ns, argv, log_path, env=None):
         self.ns = ns
         self.argv = argv
@@ -37,6 +39,7 @@ class Process:
             self._popen = subprocess.Popen(
                 ns.argv(*argv), stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
+        Process.started.append(self)
 
     @property
     def pid(self):
@@ -76,7 +79,7 @@ class Process:
             self._popen.kill()
         self._popen.wait()
 
-    def terminate(self, deadline_s=poll.DEADLINE_S):
+    def terminate(self, deadline_s=60):
         """SIGTERM; the exit code."""
         if self._popen.poll() is None:
             self._popen.send_signal(signal.SIGCONT)

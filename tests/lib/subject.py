@@ -64,7 +64,7 @@ class Subject:
             self.check_alive()
             return client.ask(self.world.node, ip,
                               self._barrier_n, timeout_s=0.2)
-        poll.until(probe, f"barrier {ip}:{self._barrier_n}", 60)
+        poll.until(probe, f"barrier {ip}:{self._barrier_n}", 20)
 
     def check_alive(self):
         raise NotImplementedError

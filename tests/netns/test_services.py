@@ -58,12 +58,16 @@ def client_of(world, name):
     return {"node": world.node, "external": world.external}[name]
 
 
-@pytest.fixture(scope="module")
-def web(world, subject):
-    """web(family, mode, policy): made once each."""
+@pytest.fixture(scope="module", autouse=True)
+def serving(world):
     for pod in backends(world):
         for _, port, proto in TARGETS:
             world.serve(pod, port, proto)
+
+
+@pytest.fixture(scope="module")
+def web(subject):
+    """web(family, mode, policy): made once each."""
     made = {}
 
     def get(family, mode, policy="Cluster"):

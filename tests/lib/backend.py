@@ -259,6 +259,7 @@ class Backend:
         self.eofs_n = 0
         self.open = set()
         self.reset_on_accept = False
+        self.closed = False
         self._listener = None
         self._dropping = False
         self.listen()
@@ -318,6 +319,7 @@ class Backend:
         engine().call(lambda: [c.reset() for c in list(self.open)])
 
     def close(self):
+        self.closed = True
         self.refuse()
         engine().call(lambda: [c.close() for c in list(self.open)])
 

@@ -212,7 +212,7 @@ def main():
         else:
             need_kube()
             run_pytest(part, count, args.only, ["netns", "e2e"],
-                       "--subject", "kube-proxy")
+                       "--subject=kube-proxy")
     for note in count.notes:
         print(note)
     print(count.line())

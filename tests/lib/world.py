@@ -61,7 +61,7 @@ class World:
         self._namespaces = []
         self._serials = {}
         self._pods = {}
-        self._backends = []
+        self._backends = {}
         self.router = self._namespace("router")
         self.node = Host("node", self._namespace("node"), "192.168.50.10",
                          "fd50::10", NODE_NAME)
@@ -242,9 +242,12 @@ class World:
         return pod
 
     def serve(self, host, port, proto="TCP", name=None):
-        """A backend in the host's namespace; closed with the world."""
-        b = backend.Backend(host.ns, port, proto, name or host.name)
-        self._backends.append(b)
+        """The backend at a port of a host; closed with the world."""
+        key = (host.name, port, proto)
+        b = self._backends.get(key)
+        if b is None or b.closed:
+            b = backend.Backend(host.ns, port, proto, name or host.name)
+            self._backends[key] = b
         return b
 
     def cluster_ip(self, family):
@@ -268,7 +271,7 @@ class World:
         return {line.split()[3].split("/")[0] for line in out.splitlines()}
 
     def close(self):
-        for b in self._backends:
+        for b in self._backends.values():
             b.close()
         for ns in reversed(self._namespaces):
             ns.close()

@@ -66,7 +66,7 @@ def serving(world):
 
 
 @pytest.fixture(scope="module")
-def web(subject):
+def web(world, subject):
     """web(family, mode, policy): made once each."""
     made = {}
 

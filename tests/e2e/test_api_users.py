@@ -15,11 +15,11 @@ PORT = 8980
 def start(world, cluster, session_dir, request):
     """start(user, server, **cluster fields): a daemon with a kubeconfig."""
     made = []
-    name = re.sub(r"\W", "-", request.node.name)[:60]
+    name = re.sub(r"\W", "-", request.node.name)[:24]
 
     def run(user, server=kube.API_URL, wait_ready=True, **fields):
         made.append(subjects.NodespliceApi(
-            world, cluster, f"{session_dir}/{name}", wait_ready=wait_ready,
+            world, cluster, f"{session_dir}/u-{name}", wait_ready=wait_ready,
             kubeconfig=cluster.kubeconfig(name, user, server, **fields)))
         return made[-1]
     yield run

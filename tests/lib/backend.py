@@ -149,6 +149,12 @@ class _Connection:
         """Whether the client has ended its output."""
         return self._eof_in
 
+    @property
+    def dead(self):
+        """Whether the kernel has ended it: tcpi_state is TCP_CLOSE."""
+        return self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO,
+                                    1)[0] == 7
+
     def say(self, data):
         """Send data now, whatever was commanded."""
         def send():

@@ -69,6 +69,8 @@ def test_help_lists_every_command():
      "--kubeconfig"),
     (("run", "--manifests", "/tmp", "--node-name", "n", "--pod-cidr",
       "10.0.0.0/40"), "10.0.0.0/40"),
+    (("run", "--manifests", "/tmp", "--node-name", "n", "--control-socket",
+      "/tmp/" + 105 * "x"), 105 * "x"),
     (("explain",), "explain"),
     (("status", "-o", "xml"), "xml"),
 ])
@@ -133,7 +135,7 @@ def test_without_root_a_sentence_says_what_is_missing(world, public_binary,
 def test_check_says_what_works_and_what_conflicts(world, own):
     r = daemon.command("check", ns=world.node.ns, check=False)
     assert "nf_tables" in r.stdout + r.stderr
-    world.node.ns.nft("table ip kube-proxy { chain services { } }\n")
+    world.node.ns.nft("table ip kube-proxy {\n chain services {\n }\n}\n")
     try:
         r = daemon.command("check", ns=world.node.ns, check=False)
         assert "kube-proxy" in r.stdout + r.stderr

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whatever happens to the daemon, new connections are answered."""
+import itertools
 import json
 import signal
 
@@ -8,13 +9,13 @@ import pytest
 from lib import client, daemon, nfnetlink, poll, subject as subjects, web
 
 PORT = 8280
+_serial = itertools.count()
 
 
 @pytest.fixture
-def own(world, session_dir, request):
+def own(world, session_dir):
     """A daemon of this test alone, killed in it."""
-    s = subjects.NodespliceFiles(
-        world, f"{session_dir}/{request.node.name.replace('/', '-')[:60]}")
+    s = subjects.NodespliceFiles(world, f"{session_dir}/own{next(_serial)}")
     yield s
     s.close()
 
@@ -191,7 +192,7 @@ def test_other_tables_and_rules_are_never_touched(world, own, hosts):
     foreign = ("table inet other {\n\tchain c {\n\t\ttype filter hook "
                "forward priority 7; policy accept;\n\t\tcounter accept\n"
                "\t}\n\tset s { type ipv4_addr; elements = { 192.0.2.1 } }\n}\n"
-               "table ip nodesplice { chain c { } }\n")
+               "table ip nodesplice {\n\tchain c {\n\t}\n}\n")
     world.node.ns.nft(foreign)
     world.node.ns.ip("rule add fwmark 0x77 table 77",
                      "route add blackhole 192.0.2.0/24 table 77")

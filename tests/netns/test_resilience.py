@@ -159,7 +159,8 @@ def test_half_close_timeout_fires(world, subject, applied, healthy, from_pod,
             c.end_output()
             c.sock.settimeout(30)
             assert c.at_end() in ("closed", "reset")
-    poll.until(lambda: not served.open, "the backend's end closed")
+    poll.until(lambda: all(c.dead for c in served.open),
+               "the backend's end closed")
 
 
 def test_half_close_timeout_spares_an_answer_after_the_question_ended(

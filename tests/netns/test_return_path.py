@@ -133,7 +133,7 @@ def test_direct_connections_of_the_same_pod_do_not_clash(
     direct = (hosts["remote"].addr(family), PORT)
     own, legs = [], []
     try:
-        for _ in range(100):
+        for _ in range(40):
             c = web.connect_carried(subject, pod, small.at)
             legs.append(c)
             d = web.connect_carried(subject, pod, direct, carried=False)

@@ -81,23 +81,24 @@ static void daemon_free(struct daemon *d)
 {
 	if (!d)
 		return;
-	input_free(d->input);
-	apply_free(d->apply);
-	control_free(d->control);
+	/* A failed start leaves any of them unmade. */
+	input_freep(&d->input);
+	apply_freep(&d->apply);
+	control_freep(&d->control);
 	for (size_t i = 0; i < SERVER_KIND_MAX_; i++)
-		http_free(d->servers[i].http);
-	nfp_free(d->nfp); /* the intercept goes before the listeners */
-	px_free(d->px);
-	netdev_free(d->netdev);
-	plan_free(d->plan);
-	store_free(d->store);
+		http_freep(&d->servers[i].http);
+	nfp_freep(&d->nfp); /* the intercept goes before the listeners */
+	px_freep(&d->px);
+	netdev_freep(&d->netdev);
+	plan_freep(&d->plan);
+	store_freep(&d->store);
 	if (d->loop && d->signals.fd >= 0) {
 		int fd = d->signals.fd;
 
 		loop_remove(d->loop, &d->signals);
 		close(fd);
 	}
-	loop_free(d->loop);
+	loop_freep(&d->loop);
 	closep(&d->lock_fd);
 	free(d->node_name);
 	free(d);

@@ -303,6 +303,19 @@ static void ended(struct reflector *rf, const char *failure,
 	let_others_begin(s);
 }
 
+/* The server is back: who waits for that need not wait any longer. */
+static void tell_others(struct k8s_source *s)
+{
+	for (unsigned int k = 0; k < STORE_KIND_MAX_; k++) {
+		struct reflector *rf = &s->reflectors[k];
+
+		if (rf->watch.in_flight || !timer_armed(&rf->timer))
+			continue;
+		k8s_watch_reachable(&rf->watch, loop_now_ms(s->loop));
+		arm(rf);
+	}
+}
+
 static void on_head(struct k8s_http_request *q, long status)
 {
 	struct reflector *rf = container_of(q, struct reflector, request);
@@ -311,6 +324,7 @@ static void on_head(struct k8s_http_request *q, long status)
 		k8s_http_token_refused(rf->source->http);
 	k8s_watch_head(&rf->watch, status, loop_now_ms(rf->source->loop));
 	let_others_begin(rf->source);
+	tell_others(rf->source);
 }
 
 static int on_body(struct k8s_http_request *q, const char *data, size_t len)

@@ -22,6 +22,10 @@
  *   many nodes at once do not hit etcd.
  * - A list is only needed at the start and after the history is lost; every
  *   other failure continues from the last resourceVersion.
+ * - Waits are between a half of the backoff and all of it, not between all
+ *   and twice that, and a stream that lived for ten seconds ends a row of
+ *   failures: a minute of old endpoints costs more here than a few connects.
+ *   For the same reason all kinds ask as soon as one of them is answered.
  * - A stream that lived less than a second is a failure even if it brought
  *   events, else a server that closes at once would be asked in a tight loop.
  *
@@ -52,7 +56,10 @@
 /* client-go: VeryShortWatchError. */
 #define WATCH_SHORT_MS 1000
 
-/* client-go: defaultBackoffInit, Max, Reset; factor 2, jitter 1. */
+/* How long a stream must have lived to say that the server is well. */
+#define WATCH_HEALTHY_MS 10000
+
+/* client-go: defaultBackoffInit, Max, Reset; factor 2. */
 #define BACKOFF_FIRST_MS 800
 #define BACKOFF_MAX_MS	 30000
 #define BACKOFF_RESET_MS 120000
@@ -163,6 +170,7 @@ int k8s_watch_ask(struct k8s_watch *w, uint64_t now_ms, struct rnd *rnd,
 	}
 	if (w->phase == K8S_WATCH_LIST && !w->continue_token)
 		w->sink->begin(w->sink->data);
+	w->unreachable = false;
 	w->in_flight = true;
 	w->asked_ms = w->heard_ms = now_ms;
 	w->http_status = 0;
@@ -174,6 +182,12 @@ int k8s_watch_ask(struct k8s_watch *w, uint64_t now_ms, struct rnd *rnd,
 uint64_t k8s_watch_deadline_ms(const struct k8s_watch *w)
 {
 	return w->heard_ms + w->silence_ms;
+}
+
+void k8s_watch_reachable(struct k8s_watch *w, uint64_t now_ms)
+{
+	if (!w->in_flight && w->unreachable && w->at_ms > now_ms)
+		w->at_ms = now_ms;
 }
 
 /* ---- reading the answer ---- */
@@ -369,7 +383,7 @@ static uint32_t backoff_ms(struct k8s_watch *w, uint64_t now_ms,
 		base_ms = BACKOFF_MAX_MS;
 	w->failures_n++;
 	w->failed_ms = now_ms;
-	return base_ms + rnd_below(rnd, base_ms);
+	return base_ms / 2 + rnd_below(rnd, base_ms / 2 + 1);
 }
 
 /* Ask again later.  The operator hears of a new reason, not of each try. */
@@ -379,6 +393,7 @@ static void failed(struct k8s_watch *w, const char *why, uint64_t now_ms,
 	w->status->errors_n++;
 	snprintf(w->status->last_error, sizeof(w->status->last_error), "%s",
 		 why);
+	w->unreachable = !w->http_status;
 	w->at_ms = now_ms + backoff_ms(w, now_ms, rnd);
 	if (strcmp(w->said, why) == 0)
 		return;
@@ -475,6 +490,8 @@ static void page_done(struct k8s_watch *w, uint64_t now_ms, struct rnd *rnd)
 static void stream_done(struct k8s_watch *w, const char *failure,
 			uint64_t now_ms, struct rnd *rnd)
 {
+	if (now_ms - w->asked_ms >= WATCH_HEALTHY_MS)
+		w->failures_n = 0;
 	if (now_ms - w->asked_ms < WATCH_SHORT_MS)
 		failed(w, failure ? failure : "a watch ended at once", now_ms,
 		       rnd);

@@ -66,6 +66,7 @@ struct k8s_watch {
 	uint64_t at_ms;
 	uint32_t failures_n; /* in a row, as far as the backoff goes */
 	uint64_t failed_ms;
+	bool unreachable;	 /* the last request had no answer at all */
 	char said[ERRBUF_BYTES]; /* the last warning; "": all is well */
 };
 
@@ -108,3 +109,6 @@ void k8s_watch_done(struct k8s_watch *w, const char *failure,
 
 /* When a request in flight is given up, unless bytes arrive before. */
 uint64_t k8s_watch_deadline_ms(const struct k8s_watch *w);
+
+/* The server answered somebody else: don't wait for it any longer. */
+void k8s_watch_reachable(struct k8s_watch *w, uint64_t now_ms);

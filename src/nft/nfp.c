@@ -43,6 +43,7 @@ struct nfp {
 	uint64_t full_syncs, repairs;
 	uint64_t elements_added, elements_deleted;
 	uint64_t heartbeats, heartbeats_failed;
+	struct nfp_intercept_counts counts; /* as last read */
 };
 
 static void *copy_array(const void *items, size_t n, size_t item_bytes)
@@ -309,9 +310,14 @@ int nfp_heartbeat(struct nfp *n)
 
 int nfp_intercepted_n(struct nfp *n, uint64_t *ret_n)
 {
+	int r;
+
 	if (!n->gate)
 		return -ENOENT;
-	return nfp_intercept_count(n->socket, &n->options, ret_n);
+	r = nfp_intercept_count(n->socket, &n->options, &n->counts);
+	if (r == 0)
+		*ret_n = n->counts.intercepted;
+	return r;
 }
 
 int nfp_close_intercept(struct nfp *n, struct errbuf *e)
@@ -352,5 +358,8 @@ void nfp_stats(const struct nfp *n, struct nfp_stats *ret_stats)
 		.last_transaction_us = socket.last_transaction_us,
 		.heartbeats = n->heartbeats,
 		.heartbeats_failed = n->heartbeats_failed,
+		.intercepted = n->counts.intercepted,
+		.direct_dropped = n->counts.direct,
+		.bridge_legs_lost = n->counts.no_room,
 	};
 }

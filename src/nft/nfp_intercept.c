@@ -583,21 +583,20 @@ static int read_counter(const struct nlmsghdr *nlh, void *data)
 	return MNL_CB_OK;
 }
 
-int nfp_intercept_count(struct nfp_socket *s, const struct nfp_options *o,
-			uint64_t *ret_n)
+static int count(struct nfp_socket *s, uint8_t family, const char *table,
+		 const char *name, uint64_t *ret_n)
 {
-	char table[NFP_NAME_BYTES];
 	cleanup_(nfp_batch_free) struct nfp_batch b = {0};
 	struct nlmsghdr *nlh;
 	struct count c = {0};
 	int r;
 
 	/* Acknowledged, so that the answer ends as a dump's would. */
-	nlh = nfp_batch_begin(&b, NFT_MSG_GETOBJ, NLM_F_ACK, NFPROTO_INET);
+	nlh = nfp_batch_begin(&b, NFT_MSG_GETOBJ, NLM_F_ACK, family);
 	if (!nlh)
 		return -ENOMEM;
-	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, nfp_intercept_table(o, table));
-	mnl_attr_put_strz(nlh, NFTA_OBJ_NAME, COUNTER_INTERCEPTED);
+	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, table);
+	mnl_attr_put_strz(nlh, NFTA_OBJ_NAME, name);
 	mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
 	r = nfp_socket_dump(s, nlh, read_counter, &c);
 	if (r < 0)
@@ -606,4 +605,23 @@ int nfp_intercept_count(struct nfp_socket *s, const struct nfp_options *o,
 		return -ENOENT;
 	*ret_n = c.packets_n;
 	return 0;
+}
+
+int nfp_intercept_count(struct nfp_socket *s, const struct nfp_options *o,
+			struct nfp_intercept_counts *ret_counts)
+{
+	struct nfp_intercept_counts c = {0};
+	char table[NFP_NAME_BYTES];
+	int r;
+
+	nfp_intercept_table(o, table);
+	r = count(s, NFPROTO_INET, table, COUNTER_INTERCEPTED, &c.intercepted);
+	if (r == 0)
+		r = count(s, NFPROTO_INET, table, COUNTER_DIRECT, &c.direct);
+	if (r == 0)
+		r = count(s, NFPROTO_BRIDGE, table, NFP_COUNTER_NO_ROOM,
+			  &c.no_room);
+	if (r == 0)
+		*ret_counts = c;
+	return r;
 }

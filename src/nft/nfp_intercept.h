@@ -52,12 +52,19 @@ void nfp_intercept_close(struct nfp_batch *b, const struct nfp_options *o);
 /* Delete both tables, which must exist. */
 void nfp_intercept_delete(struct nfp_batch *b, const struct nfp_options *o);
 
+/* Packets since the tables were made. */
+struct nfp_intercept_counts {
+	uint64_t intercepted; /* first packets sent to a listener; a SYN that
+				 the node's own firewall drops counts each time
+				 it is repeated */
+	uint64_t direct;      /* dropped: for a listener itself */
+	uint64_t no_room;     /* of legs above LIMIT_BRIDGE_LEGS */
+};
+
 /**
- * nfp_intercept_count() - Read how many connections were sent to the listeners
- * @ret_n:	Since the tables were made
+ * nfp_intercept_count() - Read the tables' counters
  *
- * A SYN that the node's own firewall drops counts each time it is repeated.
- * Return: 0; -ENOENT: the tables are gone; -errno
+ * Return: 0; -ENOENT: the tables are not there; -errno
  */
 int nfp_intercept_count(struct nfp_socket *s, const struct nfp_options *o,
-			uint64_t *ret_n);
+			struct nfp_intercept_counts *ret_counts);

@@ -37,6 +37,7 @@
 
 #include "nfp_expr.h"
 #include "nfp_return.h"
+#include "nodesplice/base/limits.h"
 #include "nodesplice/base/mem.h"
 
 /* After conntrack (-200), before any nat or filter. */
@@ -49,14 +50,12 @@
  * What a node keeps of its legs within bridges.  An idle leg lives by its
  * keepalives, tens of seconds unless a policy says otherwise; one that ends is
  * kept for the 60 s of FIN-WAIT and TIME-WAIT (net.ipv4.tcp_fin_timeout,
- * TCP_TIMEWAIT_LEN).  At the bound further legs get no reply and their
- * connects time out; the counter of the chain tells.
+ * TCP_TIMEWAIT_LEN).  Above LIMIT_BRIDGE_LEGS further legs get no reply and their
+ * connects time out; a counter tells.
  */
 #define LEG_TIMEOUT_MS	   (2u * 3600 * 1000)
 #define LEG_END_TIMEOUT_MS (3u * 60 * 1000)
 #define CLOSING_TIMEOUT_MS (2u * 60 * 1000)
-#define LEGS_SIZE	   262144
-#define BRIDGES_SIZE	   65536 /* backends within bridges of this node */
 
 /* Names that differ by family. */
 static const struct family {
@@ -144,7 +143,7 @@ static void new_leg_set(const struct writer *w, const struct family *f,
 		.flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
 		.key = {f->daddr, NFP_FIELD_TH_DPORT, f->saddr,
 			NFP_FIELD_TH_SPORT},
-		.size = LEGS_SIZE,
+		.size = LIMIT_BRIDGE_LEGS,
 		.timeout_ms = timeout_ms,
 	};
 
@@ -160,7 +159,7 @@ static void new_leg_sets(const struct writer *w, const struct family *f)
 		.flags = NFT_SET_TIMEOUT | NFT_SET_EVAL,
 		.key = {f->daddr},
 		.value = {NFP_FIELD_ETHER_SADDR},
-		.size = BRIDGES_SIZE,
+		.size = LIMIT_BRIDGE_BACKENDS,
 		.timeout_ms = LEG_TIMEOUT_MS,
 	};
 
@@ -232,8 +231,8 @@ static void note_leg(const struct writer *w, const struct family *f)
 	nfp_rule_end(&r, NULL);
 
 	begin(w, &r, f->leg);
-	nfp_counter(&r);
-	nfp_rule_end(&r, "no room: replies are lost");
+	nfp_counter_named(&r, NFP_COUNTER_NO_ROOM);
+	nfp_rule_end(&r, "replies are lost");
 }
 
 static void lift_replies(const struct writer *w, const struct family *f)
@@ -285,6 +284,7 @@ void nfp_return_write_bridge(struct nfp_batch *b, const struct nfp_options *o,
 	nfp_batch_new_table(
 		b, NFPROTO_BRIDGE, table, NFT_TABLE_F_OWNER,
 		"nodesplice: replies within one bridge to the proxy");
+	nfp_batch_new_counter(b, NFPROTO_BRIDGE, table, NFP_COUNTER_NO_ROOM);
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
 		new_leg_sets(&w, &families[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++)

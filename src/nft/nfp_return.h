@@ -12,6 +12,9 @@
 /* Chains of the inet table @table that mark replies; again is harmless. */
 void nfp_return_write(struct nfp_batch *b, const struct nfp_options *o,
 		      const char *table);
+/* Named counter of the bridge table: packets of legs above the bound. */
+#define NFP_COUNTER_NO_ROOM "no-room"
+
 /* The bridge table of the same name. */
 void nfp_return_write_bridge(struct nfp_batch *b, const struct nfp_options *o,
 			     const char *table);

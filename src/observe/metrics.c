@@ -162,6 +162,16 @@ static void print_floor(const struct observed_floor *floor, struct text *t)
 		     "heartbeats sent to keep the gate open", s.heartbeats);
 	mout_counter(t, "nodesplice_gate_refreshes_failed_total",
 		     "heartbeats that could not be sent", s.heartbeats_failed);
+	mout_counter(t, "nodesplice_intercepted_connections_total",
+		     "connections that the kernel sent to the proxy",
+		     s.intercepted);
+	mout_counter(t, "nodesplice_intercept_direct_dropped_total",
+		     "packets dropped that were for the proxy's own ports",
+		     s.direct_dropped);
+	mout_counter(t, "nodesplice_bridge_legs_lost_total",
+		     "packets whose replies within a bridge are lost: too many "
+		     "connections",
+		     s.bridge_legs_lost);
 }
 
 static void print_gate(const struct observed *o, struct text *t)

@@ -10,7 +10,8 @@
 #include "../../src/nft/nfp_gate.h"
 #include "../../src/nft/nfp_intercept.h"
 
-#define LIST "nft list ruleset | sed -e 's/ # progname.*//' -e '/flags owner/d' -e '/^$/d'"
+#define LIST                                                                   \
+	"nft list ruleset | sed -e 's/ # progname.*//' -e '/flags owner/d' -e '/^$/d'"
 
 static const struct addr node4 = {.bytes = {10, 0, 0, 1}, .family = AF_INET};
 static const struct addr node6 = {.bytes = {0xfd, [15] = 1},
@@ -347,18 +348,18 @@ static void heartbeat_that_nobody_catches_is_told(void **state)
 static void each_connection_to_a_listener_is_counted(void **state)
 {
 	struct nfp_batch b = {0};
+	struct nfp_intercept_counts n = {.intercepted = 99};
 	struct gated g;
-	uint64_t n = 99;
 
 	(void)state;
 	enter_gated(&g);
 	assert_int_equal(nfp_gate_refresh(g.gate, AF_INET, 15001), 0);
 	assert_int_equal(nfp_intercept_count(g.s, &g.o, &n), 0);
-	assert_int_equal(n, 0);
+	assert_int_equal(n.intercepted, 0);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(dial("10.96.0.10:80"), 0);
 	assert_int_equal(nfp_intercept_count(g.s, &g.o, &n), 0);
-	assert_int_equal(n, 3);
+	assert_int_equal(n.intercepted, 3);
 	nfp_intercept_delete(&b, &g.o);
 	commit(g.s, &b);
 	assert_int_equal(nfp_intercept_count(g.s, &g.o, &n), -ENOENT);
@@ -367,16 +368,16 @@ static void each_connection_to_a_listener_is_counted(void **state)
 
 static void listener_cannot_be_dialled_directly(void **state)
 {
-	cleanup_(freep) char *counter = NULL;
+	struct nfp_intercept_counts n = {0};
 	struct gated g;
 
 	(void)state;
 	enter_gated(&g);
 	assert_int_equal(dial("127.0.0.1:15001"), -EINPROGRESS);
 	assert_int_equal(dial("[::1]:15001"), -EINPROGRESS);
-	counter = netns_run("nft list counter inet nodesplice-intercept-a "
-			    "direct | grep -c 'packets [1-9]'");
-	assert_string_equal(counter, "1\n");
+	assert_int_equal(nfp_intercept_count(g.s, &g.o, &n), 0);
+	assert_true(n.direct >= 2);
+	assert_int_equal(n.intercepted, 0);
 	leave_gated(&g);
 }
 
@@ -413,6 +414,64 @@ static void family_without_a_node_address_is_left_alone(void **state)
 		"! nft list ruleset | grep -E 'ip6 daddr.*(dnat|redir)'"));
 }
 
+static void a_second_daemon_takes_over_when_the_first_closes(void **state)
+{
+	struct nfp_intercept_counts first = {0}, second = {0};
+	struct nfp_socket *other;
+	struct nfp_batch b = {0};
+	struct nfp_options o;
+	struct errbuf e = {""};
+	struct gated g;
+	struct web web;
+	int listener;
+
+	(void)state;
+	enter_gated(&g);
+	o = g.o;
+	o.intercept_suffix = 'b';
+	o.port[NFP_FROM_NODE] = 16001;
+	other = open_socket();
+	open_intercept(other, &o);
+	make_web(&web, "default/web:http", "10.96.0.10", 30080);
+	change(other, &o, NULL, &web);
+	listen_on(&listener, "127.0.0.1:16001");
+
+	/* Whoever is there, and however many: one of them takes it. */
+	assert_int_equal(nfp_gate_refresh(g.gate, AF_INET, 15001), 0);
+	assert_int_equal(nfp_gate_refresh(g.gate, AF_INET, 16001), 0);
+	assert_int_equal(dial("10.96.0.10:80"), 0);
+	nfp_intercept_close(&b, &g.o);
+	if (nfp_socket_commit(g.s, &b, &e) < 0)
+		fail_msg("%s", e.text);
+	nfp_batch_free(&b);
+	assert_int_equal(nfp_intercept_count(other, &o, &first), 0);
+	assert_int_equal(dial("10.96.0.10:80"), 0);
+	assert_int_equal(nfp_intercept_count(other, &o, &second), 0);
+	assert_int_equal(second.intercepted, first.intercepted + 1);
+	nfp_socket_free(other);
+	close(listener);
+	leave_gated(&g);
+}
+
+static void tables_of_another_process_are_refused_by_name(void **state)
+{
+	cleanup_(nfp_socket_freep) struct nfp_socket *first = NULL;
+	cleanup_(nfp_socket_freep) struct nfp_socket *second = NULL;
+	const struct nfp_options o = options();
+	struct nfp_batch b = {0};
+	struct errbuf e = {""};
+
+	(void)state;
+	netns_enter();
+	first = open_socket();
+	second = open_socket();
+	open_intercept(first, &o);
+	nfp_intercept_write(&b, &o);
+	assert_int_equal(nfp_socket_commit(second, &b, &e), -EPERM);
+	assert_non_null(strstr(e.text, "nodesplice-intercept-a"));
+	nfp_batch_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -427,6 +486,9 @@ int main(void)
 		cmocka_unit_test(listener_cannot_be_dialled_directly),
 		cmocka_unit_test(closed_intercept_keeps_the_way_back),
 		cmocka_unit_test(family_without_a_node_address_is_left_alone),
+		cmocka_unit_test(
+			a_second_daemon_takes_over_when_the_first_closes),
+		cmocka_unit_test(tables_of_another_process_are_refused_by_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

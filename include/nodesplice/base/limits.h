@@ -41,6 +41,10 @@
 #define LIMIT_METRIC_SERIES 10000 /* nodesplice_service_*; then summed */
 #define LIMIT_PROBLEMS	    32	  /* latest sentences in status */
 
+/* What the proxy's connections grow in the kernel: src/nft/nfp_return.c. */
+#define LIMIT_BRIDGE_LEGS     262144 /* legs with a kept source on a bridge */
+#define LIMIT_BRIDGE_BACKENDS 65536
+
 /* Netlink. */
 #define LIMIT_ELEMENT_COMMENT 127 /* nft refuses longer comments */
 

@@ -77,7 +77,8 @@ int nfp_update_options(struct nfp *n, const struct nfp_options *o,
 
 /* Refresh the gate by a packet per family (never a transaction). */
 int nfp_heartbeat(struct nfp *n);
-/* Packets that the intercept sent to the listeners, ever. */
+/* Packets that the intercept sent to the listeners, ever.  Reads its other
+ * counters as well, for nfp_stats(). */
 int nfp_intercepted_n(struct nfp *n, uint64_t *ret_n);
 /* Remove the intercept (shutdown, lasting trouble); put it back. */
 int nfp_close_intercept(struct nfp *n, struct errbuf *e);
@@ -89,5 +90,9 @@ struct nfp_stats {
 	uint64_t elements_added, elements_deleted, elements_n;
 	uint64_t last_transaction_bytes, last_transaction_us;
 	uint64_t heartbeats, heartbeats_failed;
+	/* As of the last nfp_intercepted_n(). */
+	uint64_t intercepted;	   /* connections sent to the proxy */
+	uint64_t direct_dropped;   /* packets for a listener itself */
+	uint64_t bridge_legs_lost; /* packets of legs above LIMIT_BRIDGE_LEGS */
 };
 void nfp_stats(const struct nfp *n, struct nfp_stats *ret_stats);

@@ -81,7 +81,6 @@ static void daemon_free(struct daemon *d)
 {
 	if (!d)
 		return;
-	/* A failed start leaves any of them unmade. */
 	input_freep(&d->input);
 	apply_freep(&d->apply);
 	control_freep(&d->control);

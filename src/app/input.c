@@ -21,9 +21,9 @@ void input_free(struct input *in)
 {
 	if (!in)
 		return;
-	k8s_source_free(in->k8s);
-	file_source_free(in->file);
-	k8s_config_free(in->config);
+	k8s_source_freep(&in->k8s);
+	file_source_freep(&in->file);
+	k8s_config_freep(&in->config);
 	free(in);
 }
 

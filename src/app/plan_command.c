@@ -28,10 +28,10 @@ struct planning {
 
 static void planning_end(struct planning *p)
 {
-	input_free(p->input);
-	plan_free(p->plan);
-	store_free(p->store);
-	loop_free(p->loop);
+	input_freep(&p->input);
+	plan_freep(&p->plan);
+	store_freep(&p->store);
+	loop_freep(&p->loop);
 	free(p->node_name);
 }
 

@@ -53,7 +53,8 @@ struct server {
 };
 
 struct daemon {
-	const struct options *o;
+	struct options o; /* strings are the caller's */
+	const char *proxy_off_why; /* static; NULL: the proxy runs */
 	char *node_name;
 	int lock_fd;
 	struct loop *loop;
@@ -248,10 +249,10 @@ static void begin_end(struct daemon *d)
 			 e.text);
 	observed_gate(&d->observed, false, "shutting down", now_ms);
 	px_drain(d->px);
-	d->drain_until_ms = now_ms + d->o->drain_timeout_ms;
+	d->drain_until_ms = now_ms + d->o.drain_timeout_ms;
 	log_info("the kernel serves new connections; %llu are drained for at "
 		 "most %u ms",
-		 (unsigned long long)px_open_n(d->px), d->o->drain_timeout_ms);
+		 (unsigned long long)px_open_n(d->px), d->o.drain_timeout_ms);
 	loop_timer_arm(d->loop, &d->drain, now_ms + DRAIN_CHECK_MS);
 }
 
@@ -294,10 +295,10 @@ static int open_signals(struct daemon *d, struct errbuf *e)
 /* One writer of the floor at a time. */
 static int take_lock(struct daemon *d, struct errbuf *e)
 {
-	cleanup_(freep) char *path = NULL, *dir = strdup(d->o->control_socket);
+	cleanup_(freep) char *path = NULL, *dir = strdup(d->o.control_socket);
 	char *slash = dir ? strrchr(dir, '/') : NULL;
 
-	if (!dir || asprintf(&path, "%s.lock", d->o->control_socket) < 0)
+	if (!dir || asprintf(&path, "%s.lock", d->o.control_socket) < 0)
 		return -ENOMEM;
 	if (slash && slash != dir) {
 		*slash = '\0';
@@ -335,7 +336,15 @@ static int open_kernel(struct daemon *d, struct errbuf *e)
 	r = netdev_new(d->loop, on_netdev_changed, d, &d->netdev, e);
 	if (r < 0)
 		return r;
-	dataplane_derive(d->o, NULL, d->netdev, &dp);
+	dataplane_derive(&d->o, NULL, d->netdev, &dp);
+	r = nfp_open(&dp.nfp, &d->nfp, e);
+	if (r != -EOPNOTSUPP || !d->o.proxy)
+		return r;
+	/* An old kernel: Services are served all the same. */
+	log_warn("%s; going on without the proxy", e->text);
+	d->o.proxy = false;
+	d->proxy_off_why = "this kernel can't hold its tables";
+	dataplane_derive(&d->o, NULL, d->netdev, &dp);
 	return nfp_open(&dp.nfp, &d->nfp, e);
 }
 
@@ -343,11 +352,11 @@ static int open_proxy(struct daemon *d, struct errbuf *e)
 {
 	struct px_options po;
 
-	if (!d->o->proxy) {
-		d->observed.proxy.off_why = "--proxy off";
+	d->ctx.intercept = d->o.proxy;
+	d->observed.proxy.off_why = d->proxy_off_why;
+	if (!d->o.proxy)
 		return 0;
-	}
-	dataplane_proxy(d->o, &po);
+	dataplane_proxy(&d->o, &po);
 	return px_start(d->loop, &po, on_applied, d, &d->px, e);
 }
 
@@ -360,7 +369,7 @@ static void lend(struct daemon *d)
 	ob->started_ms = loop_now_ms(d->loop);
 	ob->started_realtime_ms = clock_realtime_ms();
 	ob->health_timeout_ms = 2 * SYNC_PERIOD_MS;
-	ob->node_optional = d->o->manifests != NULL;
+	ob->node_optional = d->o.manifests != NULL;
 	ob->options = d->shown_options;
 	ob->store = d->store;
 	ob->plan = d->plan;
@@ -393,7 +402,7 @@ static int open_apply(struct daemon *d)
 		.store = d->store,
 		.plan = d->plan,
 		.ctx = &d->ctx,
-		.options = d->o,
+		.options = &d->o,
 		.netdev = d->netdev,
 		.nfp = d->nfp,
 		.px = d->px,
@@ -438,29 +447,28 @@ static int open_input(struct daemon *d, struct errbuf *e)
 {
 	const struct source_callbacks cb = {on_changed, on_event, d};
 
-	return input_open(d->loop, d->store, d->o, d->node_name,
-			  1u << d->o->own_bit, &cb, &d->input, e);
+	return input_open(d->loop, d->store, &d->o, d->node_name,
+			  1u << d->o.own_bit, &cb, &d->input, e);
 }
 
 static int open_base(struct daemon *d, struct errbuf *e)
 {
-	int r = node_name_of(d->o, &d->node_name, e);
+	int r = node_name_of(&d->o, &d->node_name, e);
 
 	if (r < 0)
 		return r;
 	d->ctx.node_name = d->node_name;
-	d->ctx.masquerade_all = d->o->masquerade_all;
-	d->ctx.intercept = d->o->proxy;
-	d->ctx.service_proxy_name = d->o->service_proxy_name;
-	d->ctx.policy = d->o->policy;
+	d->ctx.masquerade_all = d->o.masquerade_all;
+	d->ctx.service_proxy_name = d->o.service_proxy_name;
+	d->ctx.policy = d->o.policy;
 	d->tick.fn = on_tick;
 	d->drain.fn = on_drain;
 	d->bind_retry.fn = on_bind_retry;
 	d->signals.fn = on_signal;
 	d->servers[SERVER_METRICS].pages = pages_metrics;
-	d->servers[SERVER_METRICS].at = &d->o->metrics_at;
+	d->servers[SERVER_METRICS].at = &d->o.metrics_at;
 	d->servers[SERVER_HEALTH].pages = pages_health;
-	d->servers[SERVER_HEALTH].at = &d->o->healthz_at;
+	d->servers[SERVER_HEALTH].at = &d->o.healthz_at;
 	observed_init(&d->observed);
 	r = loop_new(&d->loop);
 	if (r == 0)
@@ -475,7 +483,7 @@ static int open_base(struct daemon *d, struct errbuf *e)
 static int open_control(struct daemon *d, struct errbuf *e)
 {
 	const struct control_options co = {
-		.path = d->o->control_socket,
+		.path = d->o.control_socket,
 		.group = (gid_t)-1,
 		.fn = answers_request,
 		.data = &d->observed,
@@ -502,8 +510,8 @@ static int open_all(struct daemon *d, struct errbuf *e)
 	r = open_input(d, e);
 	if (r < 0)
 		return r;
-	show_option(d, "manifests", d->o->manifests);
-	show_option(d, "kubeconfig", d->o->kubeconfig);
+	show_option(d, "manifests", d->o.manifests);
+	show_option(d, "kubeconfig", d->o.kubeconfig);
 	show_option(d, "apiserver", input_server(d->input));
 	lend(d);
 	open_servers(d);
@@ -521,7 +529,9 @@ static int run(const struct options *o, struct errbuf *e)
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return -ENOMEM;
-	d->o = o;
+	d->o = *o;
+	if (!o->proxy)
+		d->proxy_off_why = "--proxy off";
 	d->lock_fd = d->signals.fd = -1;
 	r = open_all(d, e);
 	if (r < 0)

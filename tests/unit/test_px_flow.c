@@ -25,6 +25,14 @@ static int start(void **state)
 	return 0;
 }
 
+/* The mover that takes over at once, from the second message on. */
+static int start_splicing(void **state)
+{
+	(void)state;
+	rig_start(2, 1);
+	return 0;
+}
+
 static int stop(void **state)
 {
 	(void)state;
@@ -98,6 +106,7 @@ static void half_close_keeps_the_other_direction_open(void **state)
 	struct px_stats s;
 
 	(void)state;
+	talk(&p);
 	rig_send(p.client, "all of it");
 	shutdown(p.client, SHUT_WR);
 	rig_expect(p.backend, "all of it");
@@ -116,6 +125,7 @@ static void half_close_by_the_backend_keeps_uploads_going(void **state)
 	struct pair p = pair_open();
 
 	(void)state;
+	talk(&p);
 	shutdown(p.backend, SHUT_WR);
 	rig_expect_end(p.client);
 	rig_send(p.client, "upload");
@@ -142,6 +152,7 @@ static void a_reset_of_the_backend_resets_the_client(void **state)
 	struct pair p = pair_open();
 
 	(void)state;
+	talk(&p);
 	rig_send(p.backend, "half of an ans");
 	rig_expect(p.client, "half of an ans");
 	rig_reset(p.backend);
@@ -155,6 +166,7 @@ static void a_reset_after_a_fin_is_still_a_reset(void **state)
 	struct pair p = pair_open();
 
 	(void)state;
+	talk(&p);
 	shutdown(p.client, SHUT_WR);
 	rig_expect_end(p.backend);
 	rig_reset(p.client);
@@ -168,6 +180,7 @@ static void what_was_sent_before_a_reset_may_arrive(void **state)
 	struct pair p = pair_open();
 
 	(void)state;
+	talk(&p);
 	rig_send(p.client, "QUIT");
 	rig_expect(p.backend, "QUIT");
 	rig_reset(p.client);
@@ -481,25 +494,82 @@ static void an_idle_connection_holds_no_pipe(void **state)
 	pair_close(&p);
 }
 
+struct stream {
+	pthread_t thread;
+	int fd;
+};
+
+static void *swallow_stream(void *data)
+{
+	const struct stream *s = data;
+	static char buf[1u << 20];
+
+	while (recv(s->fd, buf, sizeof(buf), 0) > 0)
+		;
+	return NULL;
+}
+
+static void *pour_stream(void *data)
+{
+	const struct stream *s = data;
+	static char buf[1u << 20];
+
+	while (send(s->fd, buf, sizeof(buf), MSG_NOSIGNAL) > 0)
+		;
+	return NULL;
+}
+
+static void a_stream_does_not_starve_a_conversation(void **state)
+{
+	struct pair bulk, p;
+	struct stream in, out;
+
+	(void)state;
+	rig_start(1, 0);
+	bulk = pair_open();
+	in.fd = bulk.client;
+	out.fd = bulk.backend;
+	pthread_create(&in.thread, NULL, pour_stream, &in);
+	pthread_create(&out.thread, NULL, swallow_stream, &out);
+	p.client = rig_connect(VIP);
+	p.backend = rig_accept(bulk.listener, NULL);
+	for (int i = 0; i < 100; i++)
+		talk(&p);
+	rig_reset(p.client);
+	close(p.backend);
+	/* Ends both threads, through the proxy. */
+	shutdown(bulk.backend, SHUT_RDWR);
+	pthread_join(out.thread, NULL);
+	close(bulk.backend);
+	pthread_join(in.thread, NULL);
+	close(bulk.client);
+	close(bulk.listener);
+}
+
 int main(void)
 {
+#define BOTH(name)                                                             \
+	{#name " (copy)", name, start, stop, NULL},                            \
+	{                                                                      \
+#name " (splice)", name, start_splicing, stop, NULL            \
+	}
 #define T(name)	   cmocka_unit_test_setup_teardown(name, start, stop)
 #define BULK(name) cmocka_unit_test_teardown(name, stop)
 	const struct CMUnitTest tests[] = {
-		T(bytes_pass_in_both_directions),
-		T(ipv6_is_served),
-		T(half_close_keeps_the_other_direction_open),
-		T(half_close_by_the_backend_keeps_uploads_going),
-		T(a_reset_of_the_client_resets_the_backend),
-		T(a_reset_of_the_backend_resets_the_client),
-		T(a_reset_after_a_fin_is_still_a_reset),
-		T(what_was_sent_before_a_reset_may_arrive),
+		BOTH(bytes_pass_in_both_directions),
+		BOTH(ipv6_is_served),
+		BOTH(half_close_keeps_the_other_direction_open),
+		BOTH(half_close_by_the_backend_keeps_uploads_going),
+		BOTH(a_reset_of_the_client_resets_the_backend),
+		BOTH(a_reset_of_the_backend_resets_the_client),
+		BOTH(a_reset_after_a_fin_is_still_a_reset),
+		BOTH(what_was_sent_before_a_reset_may_arrive),
 		T(the_listener_itself_is_no_relay),
 		T(an_address_that_is_no_frontend_is_refused),
 		T(a_frontend_without_endpoints_is_refused),
 		T(a_view_that_is_not_proxied_is_refused),
 		T(a_node_port_is_found_by_its_port_alone),
-		T(connections_outlive_their_service),
+		BOTH(connections_outlive_their_service),
 		T(new_connections_go_to_the_new_endpoints),
 		T(many_frontends_are_found_after_growth),
 		BULK(bulk_arrives_whole_by_copy),
@@ -508,6 +578,7 @@ int main(void)
 		T(small_messages_are_never_spliced),
 		BULK(urgent_bytes_stay_in_their_place),
 		BULK(an_idle_connection_holds_no_pipe),
+		BULK(a_stream_does_not_starve_a_conversation),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -112,14 +112,3 @@ bool nfp_users_has(const struct nfp_users *u, const void *key, size_t key_n)
 	HASH_FIND(hh, u->table, key, key_n, user);
 	return user && user->n > 0;
 }
-
-size_t nfp_users_n(const struct nfp_users *u)
-{
-	struct user *user, *next;
-	size_t n = 0;
-
-	HASH_ITER(hh, u->table, user, next) {
-		n += user->n > 0;
-	}
-	return n;
-}

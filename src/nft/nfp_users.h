@@ -48,4 +48,3 @@ int nfp_users_settle(struct nfp_users *u, nfp_users_fn fn, void *data);
 /* Tell everything that has users. */
 int nfp_users_each(struct nfp_users *u, nfp_users_fn fn, void *data);
 bool nfp_users_has(const struct nfp_users *u, const void *key, size_t key_n);
-size_t nfp_users_n(const struct nfp_users *u); /* things with users */

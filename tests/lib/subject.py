@@ -8,6 +8,7 @@ order of changes, and programs sync in that order).
 """
 import json
 import os
+import re
 
 import yaml
 
@@ -43,7 +44,9 @@ class Subject:
         self.barrier()
 
     def remove_all(self):
-        self.remove(*self._applied.values())
+        # A daemon that serves nothing, on purpose, passes no barrier.
+        if self._applied:
+            self.remove(*self._applied.values())
 
     def barrier(self):
         """Return when everything applied so far is in force."""
@@ -51,7 +54,9 @@ class Subject:
         for family, ip in self._barrier_ips.items():
             # A new port name makes both the Service and the slice change.
             name = f"b{self._barrier_n}"
-            svc = objects.service(f"barrier{family}", family, ip,
+            # Named by its address, which another subject's differs in.
+            svc = objects.service("barrier-" + re.sub(r"\W", "-", ip),
+                                  family, ip,
                                   [(name, self._barrier_n, "TCP")])
             self._put(objects.slice_of(svc, [self.world.remote],
                                        [(name, BARRIER_PORT, "TCP")]))

@@ -302,15 +302,14 @@ void nfp_match_protocol(struct nfp_rule *r, uint8_t family)
 	nfp_compare(r, NFT_CMP_EQ, &wire, sizeof(wire), 0);
 }
 
-void nfp_match_tcp_flags(struct nfp_rule *r, uint8_t flags, bool is_set)
+void nfp_match_tcp_flags(struct nfp_rule *r, uint8_t flags)
 {
 	const uint8_t zero = 0;
 
 	load_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS_OFFSET,
 		     sizeof(flags), 0);
 	bitwise(r, &flags, &zero, sizeof(flags), 0);
-	nfp_compare(r, is_set ? NFT_CMP_NEQ : NFT_CMP_EQ, &zero, sizeof(zero),
-		    0);
+	nfp_compare(r, NFT_CMP_NEQ, &zero, sizeof(zero), 0);
 }
 
 void nfp_match_mark(struct nfp_rule *r, uint32_t bit, bool is_set)
@@ -561,24 +560,28 @@ void nfp_reject_port(struct nfp_rule *r)
 	reject(r, NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_PORT_UNREACH);
 }
 
-static struct nftnl_expr *update(struct nfp_rule *r, const char *set,
-				 unsigned int word)
+static struct nftnl_expr *dynset(struct nfp_rule *r, enum nft_dynset_ops op,
+				 const char *set, unsigned int word)
 {
 	struct nftnl_expr *e = add(r, "dynset");
 
 	if (e) {
-		nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_OP,
-				   NFT_DYNSET_OP_UPDATE);
+		nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_OP, op);
 		nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_SREG_KEY, reg(word));
 		set_str(r, e, NFTNL_EXPR_DYNSET_SET_NAME, set);
 	}
 	return e;
 }
 
+void nfp_delete_from_set(struct nfp_rule *r, const char *set, unsigned int word)
+{
+	dynset(r, NFT_DYNSET_OP_DELETE, set, word);
+}
+
 void nfp_update_set(struct nfp_rule *r, const char *set, uint64_t timeout_ms,
 		    unsigned int word)
 {
-	struct nftnl_expr *e = update(r, set, word);
+	struct nftnl_expr *e = dynset(r, NFT_DYNSET_OP_UPDATE, set, word);
 
 	if (e && timeout_ms)
 		nftnl_expr_set_u64(e, NFTNL_EXPR_DYNSET_TIMEOUT, timeout_ms);
@@ -587,7 +590,7 @@ void nfp_update_set(struct nfp_rule *r, const char *set, uint64_t timeout_ms,
 void nfp_update_map(struct nfp_rule *r, const char *map, unsigned int word,
 		    unsigned int value_word)
 {
-	struct nftnl_expr *e = update(r, map, word);
+	struct nftnl_expr *e = dynset(r, NFT_DYNSET_OP_UPDATE, map, word);
 
 	if (e)
 		nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_SREG_DATA,

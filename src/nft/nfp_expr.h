@@ -71,8 +71,8 @@ void nfp_match_family(struct nfp_rule *r, uint8_t family); /* meta nfproto */
 void nfp_match_protocol(struct nfp_rule *r, uint8_t family);
 void nfp_match_l4proto(struct nfp_rule *r, uint8_t proto);
 void nfp_match_dport(struct nfp_rule *r, uint16_t port);
-/* tcp flags & flags != 0, or == 0: TH_*; after a match of l4proto */
-void nfp_match_tcp_flags(struct nfp_rule *r, uint8_t flags, bool is_set);
+/* tcp flags & flags != 0: TH_*; after a match of l4proto */
+void nfp_match_tcp_flags(struct nfp_rule *r, uint8_t flags);
 /* meta mark & bit != 0, or == 0 */
 void nfp_match_mark(struct nfp_rule *r, uint32_t bit, bool is_set);
 void nfp_match_ct_mark(struct nfp_rule *r, uint32_t bit, bool is_set);
@@ -125,6 +125,9 @@ void nfp_reject_port(struct nfp_rule *r); /* icmpx port-unreachable */
 /* update @set { key at word timeout T }; 0: the set's own timeout */
 void nfp_update_set(struct nfp_rule *r, const char *set, uint64_t timeout_ms,
 		    unsigned int word);
+/* delete @set { key at word } */
+void nfp_delete_from_set(struct nfp_rule *r, const char *set,
+			 unsigned int word);
 /* update @map { key at word : value at value_word } */
 void nfp_update_map(struct nfp_rule *r, const char *map, unsigned int word,
 		    unsigned int value_word);

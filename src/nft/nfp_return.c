@@ -18,14 +18,19 @@
  * and with the backend's address the MAC address of the bridge; its prerouting
  * sends what answers a leg to that MAC address, that is up to the node.  Exactly
  * our legs: lifting whatever a backend sends breaks the direct traffic between
- * pods where bridge-nf-call-iptables is 0.  The end of a leg must not leave its
- * entry for the two hours that an idle one may last; but the last packets of a
- * connection look like those of a living one, so "closing" says that they do
- * not count.  A SYN does: a port may be used again within that time.
+ * pods where bridge-nf-call-iptables is 0.
  *
- * One map from the whole key to the MAC address would be less, but nft 1.0.6
- * aborts when it is given the text of it for IPv6 (registers run out).
- * NFT_BRIDGE_META (meta ibrname, meta broute) is not needed.
+ *   legs     every packet of ours renews an entry for two hours ...
+ *   closing  ... unless one side has sent its FIN, which is noted here; with
+ *            the other side's FIN, or a RST, both entries have 15 seconds left
+ *
+ * because the last packet of a connection looks like any other, and thousands
+ * of connections a second must not leave an entry each for hours.  A SYN, which
+ * may use the port again, takes the key out of closing.
+ *
+ * One map from the whole key to the MAC address would do for legs and bridges,
+ * but nft 1.0.6 aborts when it is given the text of it for IPv6 (registers run
+ * out).  NFT_BRIDGE_META (meta ibrname, meta broute) is not needed.
  */
 #include <arpa/inet.h> /* before linux/in.h, which the others include */
 #include <linux/netfilter.h>
@@ -47,26 +52,26 @@
 #define PRIORITY_BRIDGE_FILTER (-200)
 
 /*
- * What a node keeps of its legs within bridges.  An idle leg lives by its
- * keepalives, tens of seconds unless a policy says otherwise; one that ends is
- * kept for the 60 s of FIN-WAIT and TIME-WAIT (net.ipv4.tcp_fin_timeout,
- * TCP_TIMEWAIT_LEN).  Above LIMIT_BRIDGE_LEGS further legs get no reply and their
- * connects time out; a counter tells.
+ * An idle leg lives by its keepalives, tens of seconds unless a policy says
+ * otherwise; so long is also how long it may stay open with one side closed.
+ * What comes after the end is a repeated FIN at most: the backend is one switch
+ * away.  Above LIMIT_BRIDGE_LEGS further legs get no reply and their connects
+ * time out; a counter tells.
  */
 #define LEG_TIMEOUT_MS	   (2u * 3600 * 1000)
-#define LEG_END_TIMEOUT_MS (3u * 60 * 1000)
-#define CLOSING_TIMEOUT_MS (2u * 60 * 1000)
+#define LEG_END_TIMEOUT_MS (15u * 1000)
 
 /* Names that differ by family. */
 static const struct family {
 	uint8_t family;
 	enum nfp_field saddr, daddr;
-	const char *legs, *closing, *bridges, *leg;
+	const char *legs, *closing, *bridges; /* sets and a map */
+	const char *leg, *reply;	      /* chains */
 } families[] = {
 	{AF_INET, NFP_FIELD_IP_SADDR, NFP_FIELD_IP_DADDR, "legs4", "closing4",
-	 "bridges4", "leg4"},
+	 "bridges4", "leg4", "reply4"},
 	{AF_INET6, NFP_FIELD_IP6_SADDR, NFP_FIELD_IP6_DADDR, "legs6",
-	 "closing6", "bridges6", "leg6"},
+	 "closing6", "bridges6", "leg6", "reply6"},
 };
 
 struct writer {
@@ -134,7 +139,7 @@ void nfp_return_write(struct nfp_batch *b, const struct nfp_options *o,
 }
 
 static void new_leg_set(const struct writer *w, const struct family *f,
-			const char *name, uint64_t timeout_ms)
+			const char *name)
 {
 	const struct nfp_set s = {
 		.family = w->family,
@@ -144,7 +149,7 @@ static void new_leg_set(const struct writer *w, const struct family *f,
 		.key = {f->daddr, NFP_FIELD_TH_DPORT, f->saddr,
 			NFP_FIELD_TH_SPORT},
 		.size = LIMIT_BRIDGE_LEGS,
-		.timeout_ms = timeout_ms,
+		.timeout_ms = LEG_TIMEOUT_MS,
 	};
 
 	nfp_batch_new_set(w->b, &s);
@@ -163,8 +168,8 @@ static void new_leg_sets(const struct writer *w, const struct family *f)
 		.timeout_ms = LEG_TIMEOUT_MS,
 	};
 
-	new_leg_set(w, f, f->legs, LEG_TIMEOUT_MS);
-	new_leg_set(w, f, f->closing, CLOSING_TIMEOUT_MS);
+	new_leg_set(w, f, f->legs);
+	new_leg_set(w, f, f->closing);
 	nfp_batch_new_set(w->b, &bridges);
 }
 
@@ -182,35 +187,57 @@ static void load_leg(struct nfp_rule *r, uint8_t family, bool is_reply)
 		nfp_load_sport(r, word);
 }
 
-/* The last packet either way is one without FIN: it must not renew the leg. */
-static void end_leg(const struct writer *w, const struct family *f)
+/* A rule on packets of a leg, or on its replies, that have one of the flags. */
+static void begin_on_flags(const struct writer *w, struct nfp_rule *r,
+			   const char *chain, uint8_t flags)
 {
+	begin(w, r, chain);
+	nfp_match_l4proto(r, IPPROTO_TCP);
+	nfp_match_tcp_flags(r, flags);
+}
+
+static void load_leg_of(struct nfp_rule *r, const struct family *f,
+			bool is_reply)
+{
+	nfp_match_protocol(r, f->family);
+	load_leg(r, f->family, is_reply);
+}
+
+/* A RST from either side, the second FIN. */
+static void end_leg(const struct writer *w, const struct family *f,
+		    bool is_reply)
+{
+	const char *chain = is_reply ? f->reply : f->leg;
 	struct nfp_rule r;
 
-	begin(w, &r, f->leg);
-	nfp_match_protocol(&r, f->family);
-	nfp_match_l4proto(&r, IPPROTO_TCP);
-	nfp_match_tcp_flags(&r, TH_FIN | TH_RST, true);
-	load_leg(&r, f->family, false);
-	nfp_update_set(&r, f->closing, 0, 0);
-	nfp_rule_end(&r, NULL);
-
-	begin(w, &r, f->leg);
-	nfp_match_protocol(&r, f->family);
-	nfp_match_l4proto(&r, IPPROTO_TCP);
-	nfp_match_tcp_flags(&r, TH_FIN | TH_RST, true);
-	load_leg(&r, f->family, false);
+	begin_on_flags(w, &r, chain, TH_RST);
+	load_leg_of(&r, f, is_reply);
 	nfp_update_set(&r, f->legs, LEG_END_TIMEOUT_MS, 0);
 	nfp_verdict(&r, NFT_RETURN, NULL);
 	nfp_rule_end(&r, NULL);
 
-	begin(w, &r, f->leg);
-	nfp_match_protocol(&r, f->family);
-	nfp_match_l4proto(&r, IPPROTO_TCP);
-	nfp_match_tcp_flags(&r, TH_SYN, false);
-	load_leg(&r, f->family, false);
+	if (!is_reply) {
+		begin_on_flags(w, &r, chain, TH_SYN);
+		load_leg_of(&r, f, is_reply);
+		nfp_delete_from_set(&r, f->closing, 0);
+		nfp_rule_end(&r, NULL);
+	}
+
+	begin_on_flags(w, &r, chain, TH_FIN);
+	load_leg_of(&r, f, is_reply);
 	nfp_match_in(&r, f->closing, 0, true);
+	load_leg(&r, f->family, is_reply);
+	nfp_update_set(&r, f->closing, LEG_END_TIMEOUT_MS, 0);
+	load_leg(&r, f->family, is_reply);
+	nfp_update_set(&r, f->legs, LEG_END_TIMEOUT_MS, 0);
 	nfp_verdict(&r, NFT_RETURN, NULL);
+	nfp_rule_end(&r, NULL);
+
+	begin_on_flags(w, &r, chain, TH_FIN);
+	load_leg_of(&r, f, is_reply);
+	nfp_update_set(&r, f->closing, 0, 0);
+	if (!is_reply)
+		nfp_verdict(&r, NFT_RETURN, NULL);
 	nfp_rule_end(&r, NULL);
 }
 
@@ -218,6 +245,14 @@ static void note_leg(const struct writer *w, const struct family *f)
 {
 	unsigned int word;
 	struct nfp_rule r;
+
+	begin(w, &r, f->leg);
+	nfp_match_protocol(&r, f->family);
+	nfp_match_l4proto(&r, IPPROTO_TCP);
+	load_leg(&r, f->family, false);
+	nfp_match_in(&r, f->closing, 0, true);
+	nfp_verdict(&r, NFT_RETURN, NULL);
+	nfp_rule_end(&r, NULL);
 
 	begin(w, &r, f->leg);
 	nfp_match_protocol(&r, f->family);
@@ -238,6 +273,12 @@ static void note_leg(const struct writer *w, const struct family *f)
 static void lift_replies(const struct writer *w, const struct family *f)
 {
 	struct nfp_rule r;
+
+	begin_on_flags(w, &r, "prerouting", TH_FIN | TH_RST);
+	load_leg_of(&r, f, true);
+	nfp_match_in(&r, f->legs, 0, true);
+	nfp_verdict(&r, NFT_JUMP, f->reply);
+	nfp_rule_end(&r, NULL);
 
 	begin(w, &r, "prerouting");
 	nfp_match_protocol(&r, f->family);
@@ -287,14 +328,17 @@ void nfp_return_write_bridge(struct nfp_batch *b, const struct nfp_options *o,
 	nfp_batch_new_counter(b, NFPROTO_BRIDGE, table, NFP_COUNTER_NO_ROOM);
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
 		new_leg_sets(&w, &families[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		new_chain(&w, families[i].leg, NULL, 0, 0);
+		new_chain(&w, families[i].reply, NULL, 0, 0);
+	}
 	new_chain(&w, "output", "filter", NF_BR_LOCAL_OUT,
 		  PRIORITY_BRIDGE_FILTER);
 	new_chain(&w, "prerouting", "filter", NF_BR_PRE_ROUTING,
 		  PRIORITY_BRIDGE_DNAT);
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
-		end_leg(&w, &families[i]);
+		end_leg(&w, &families[i], false);
+		end_leg(&w, &families[i], true);
 		note_leg(&w, &families[i]);
 		lift_replies(&w, &families[i]);
 	}

@@ -3,6 +3,8 @@
  * the same, whatever anybody did to the table. */
 #include "floor_rig.h"
 
+#include <netinet/tcp.h>
+
 #include "../../src/nft/nfp_readback.h"
 #include "nodesplice/base/clock.h"
 
@@ -421,8 +423,7 @@ static void cleanup_by_hand_leaves_nothing(void **state)
 {
 	static const char clean[] = "nft -f " SOURCE_ROOT "/rules/cleanup.nft";
 	cleanup_(rig_freep) struct rig *rig = rig_new();
-	cleanup_(service_plan_freep) struct service_plan *sp =
-		with_node_port();
+	cleanup_(service_plan_freep) struct service_plan *sp = with_node_port();
 	cleanup_(freep) char *list = NULL;
 
 	(void)state;
@@ -431,6 +432,90 @@ static void cleanup_by_hand_leaves_nothing(void **state)
 	free(netns_run(clean)); /* nothing to remove is no error */
 	list = netns_run("nft list ruleset");
 	assert_string_equal(list, "");
+}
+
+/* --- while there is traffic -------------------------------------------- */
+
+#define SYNCS_N 25
+
+static int tcp_socket(void)
+{
+	const struct linger reset = {.l_onoff = 1};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	/* Closed by a reset: no TIME_WAIT uses ports up. */
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	return fd;
+}
+
+/* A connection to the frontend arrives at the endpoint by its first SYN. */
+static bool connect_once(int listener)
+{
+	const struct sockad frontend = at("10.96.0.10:80");
+	struct sockaddr_storage ss;
+	socklen_t len = sockad_to_sockaddr(&frontend, &ss);
+	struct tcp_info info;
+	socklen_t info_n = sizeof(info);
+	cleanup_(closep) int client = tcp_socket();
+	cleanup_(closep) int server = -1;
+
+	if (connect(client, (struct sockaddr *)&ss, len) < 0 ||
+	    getsockopt(client, IPPROTO_TCP, TCP_INFO, &info, &info_n) < 0 ||
+	    info.tcpi_total_retrans)
+		return false;
+	server = accept(listener, NULL, NULL);
+	return server >= 0;
+}
+
+/* In a child until there is something to read: whether every connect
+ * succeeded. */
+static pid_t connect_until(int stop)
+{
+	const struct sockad endpoint = at("10.244.1.2:8080");
+	struct sockaddr_storage ss;
+	socklen_t len = sockad_to_sockaddr(&endpoint, &ss);
+	pid_t pid = fork();
+	bool ok = true;
+	int listener;
+	char byte;
+
+	if (pid != 0)
+		return pid;
+	listener = tcp_socket();
+	ok = bind(listener, (struct sockaddr *)&ss, len) == 0 &&
+	     listen(listener, 16) == 0;
+	while (ok && read(stop, &byte, 1) < 0)
+		ok = connect_once(listener);
+	_exit(ok ? 0 : 1);
+}
+
+static void syncs_disturb_no_connection(void **state)
+{
+	cleanup_(rig_freep) struct rig *rig = rig_new();
+	cleanup_(service_plan_freep) struct service_plan *sp =
+		rig_service("default/web", PROTOCOL_TCP, AF_INET);
+	int status = -1, ends[2];
+	pid_t pid;
+
+	(void)state;
+	free(netns_run("ip addr add 192.0.2.1/32 dev lo && "
+		       "ip addr add 10.244.1.2/32 dev lo && "
+		       "ip route add 10.96.0.0/16 dev lo src 192.0.2.1"));
+	rig_endpoint(sp, at("10.244.1.2:8080"), true);
+	rig_frontend(sp, PLAN_CLUSTER_IP, at("10.96.0.10:80"), unless_pod,
+		     unless_pod);
+	rig_sync(rig, &sp, 1);
+	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	pid = connect_until(ends[0]);
+	assert_true(pid > 0);
+	for (unsigned int i = 0; i < SYNCS_N; i++)
+		rig_sync(rig, &sp, 1);
+	assert_int_equal(write(ends[1], "", 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(ends[0]);
+	close(ends[1]);
 }
 
 static void drift_is_told_as_repair(void **state)
@@ -764,6 +849,7 @@ int main(void)
 			hairpin_element_stays_until_its_last_service_goes),
 		cmocka_unit_test(drift_is_repaired),
 		cmocka_unit_test(cleanup_by_hand_leaves_nothing),
+		cmocka_unit_test(syncs_disturb_no_connection),
 		cmocka_unit_test(drift_is_told_as_repair),
 		cmocka_unit_test(refused_change_makes_a_sync_due),
 		cmocka_unit_test(change_before_the_first_sync_is_refused),

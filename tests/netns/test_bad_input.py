@@ -146,7 +146,7 @@ def test_of_two_services_on_one_address_the_older_has_it(world, own, family):
     ("tabs.yaml", "kind: Service\n\tmetadata: {}\n", ["tabs.yaml"]),
     ("binary.yaml", "\x00\x01\x02\x7f", ["binary.yaml"]),
     ("kind.yaml", "apiVersion: v1\nkind: Teapot\nmetadata: {name: t}\n",
-     ["Teapot"]),
+     ["kind.yaml", "v1 Teapot"]),
     ("no-name.yaml", "apiVersion: v1\nkind: Service\nspec: {}\n",
      ["no-name.yaml", "metadata.name"]),
     ("bomb.yaml", "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(

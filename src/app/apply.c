@@ -88,19 +88,16 @@ static void follow_node(struct apply *a)
 	struct plan_context *ctx = a->o.ctx;
 	struct dataplane dp;
 	struct errbuf e;
-	bool pods;
 
 	store_take_node_changed(a->o.store);
 	dataplane_derive(a->o.options, store_node(a->o.store), a->o.netdev,
 			 &dp);
 	if (a->synced && dataplane_equal(&dp, &a->dp))
 		return;
-	pods = dp.nfp.local_pods_n > 0;
-	if (strcmp(dp.zone, a->dp.zone) != 0 || pods != ctx->has_pod_detector)
+	if (dataplane_context(&dp, ctx))
 		store_mark_all_dirty(a->o.store);
 	dataplane_copy(&dp, &a->dp);
-	ctx->zone = *a->dp.zone ? a->dp.zone : NULL;
-	ctx->has_pod_detector = pods;
+	dataplane_context(&a->dp, ctx); /* which owns the strings */
 	if (nfp_update_options(a->o.nfp, &a->dp.nfp, &e) < 0) {
 		log_err("the node's addresses are not in the kernel yet: %s",
 			e.text);

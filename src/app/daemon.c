@@ -459,6 +459,7 @@ static int open_base(struct daemon *d, struct errbuf *e)
 		return r;
 	d->ctx.node_name = d->node_name;
 	d->ctx.masquerade_all = d->o.masquerade_all;
+	d->ctx.no_external_ips = !d->o.external_ips;
 	d->ctx.service_proxy_name = d->o.service_proxy_name;
 	d->ctx.policy = d->o.policy;
 	d->tick.fn = on_tick;

@@ -65,6 +65,26 @@ static void derive_local_pods(const struct options *o, const struct node *node,
 		dp->local_pods[dp->nfp.local_pods_n++] = from[i];
 }
 
+static void derive_detectors(struct dataplane *dp)
+{
+	for (size_t i = 0; i < dp->nfp.local_pods_n; i++)
+		dp->has_pod_detector[plan_family(dp->local_pods[i].addr.family)] =
+			true;
+}
+
+/* As the Node says it, also where that is no address of an interface; the
+ * first of a family counts (cmd/kube-proxy/app/server.go, detectNodeIPs()). */
+static void derive_node_ips(const struct node *node, struct dataplane *dp)
+{
+	for (size_t i = 0; i < 2; i++)
+		dp->node_ip[i] = dp->nfp.node_addr[i];
+	for (size_t i = node ? node->internal_ips_n : 0; i > 0; i--) {
+		const struct addr *a = &node->internal_ips[i - 1];
+
+		dp->node_ip[plan_family(a->family)] = *a;
+	}
+}
+
 static void derive_addresses(const struct node *node,
 			     const struct netdev *netdev, struct dataplane *dp)
 {
@@ -93,10 +113,27 @@ void dataplane_derive(const struct options *o, const struct node *node,
 	memset(ret_dp, 0, sizeof(*ret_dp));
 	dataplane_static(o, &ret_dp->nfp);
 	derive_local_pods(o, node, ret_dp);
-	derive_addresses(node, netdev, ret_dp);
+	derive_detectors(ret_dp);
+	if (netdev)
+		derive_addresses(node, netdev, ret_dp);
+	derive_node_ips(node, ret_dp);
 	if (node && node->zone)
 		snprintf(ret_dp->zone, sizeof(ret_dp->zone), "%s", node->zone);
 	point_at_self(ret_dp);
+}
+
+bool dataplane_context(const struct dataplane *dp, struct plan_context *ctx)
+{
+	bool changed = strcmp(ctx->zone ? ctx->zone : "", dp->zone) != 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		changed |= ctx->has_pod_detector[i] != dp->has_pod_detector[i];
+		changed |= !addr_equal(&ctx->node_ip[i], &dp->node_ip[i]);
+		ctx->has_pod_detector[i] = dp->has_pod_detector[i];
+		ctx->node_ip[i] = dp->node_ip[i];
+	}
+	ctx->zone = *dp->zone ? dp->zone : NULL;
+	return changed;
 }
 
 void dataplane_copy(const struct dataplane *from, struct dataplane *to)
@@ -111,7 +148,9 @@ bool dataplane_equal(const struct dataplane *a, const struct dataplane *b)
 	    a->nfp.local_pods_n != b->nfp.local_pods_n ||
 	    a->nfp.node_port_addrs_n != b->nfp.node_port_addrs_n ||
 	    !addr_equal(&a->nfp.node_addr[0], &b->nfp.node_addr[0]) ||
-	    !addr_equal(&a->nfp.node_addr[1], &b->nfp.node_addr[1]))
+	    !addr_equal(&a->nfp.node_addr[1], &b->nfp.node_addr[1]) ||
+	    !addr_equal(&a->node_ip[0], &b->node_ip[0]) ||
+	    !addr_equal(&a->node_ip[1], &b->node_ip[1]))
 		return false;
 	for (size_t i = 0; i < a->nfp.local_pods_n; i++) {
 		if (cidr_compare(&a->local_pods[i], &b->local_pods[i]))

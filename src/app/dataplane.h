@@ -19,12 +19,15 @@ struct dataplane {
 	struct nfp_options nfp; /* pointers into this struct */
 	struct cidr local_pods[DATAPLANE_ADDRS_MAX];
 	struct addr node_port_addrs[DATAPLANE_ADDRS_MAX];
+	bool has_pod_detector[2]; /* for plan_context */
+	struct addr node_ip[2];
 	char zone[256]; /* "" : unknown */
 };
 
 /**
  * dataplane_derive() - Put together what this node looks like now
  * @node:	Our Node object; NULL: not there
+ * @netdev:	NULL: without the addresses that it has
  *
  * Local pods: --pod-cidr, else the Node's podCIDRs (detectLocalMode NodeCIDR).
  * Node ports: on the Node's addresses ("primary", the default of kube-proxy's
@@ -32,6 +35,10 @@ struct dataplane {
  */
 void dataplane_derive(const struct options *o, const struct node *node,
 		      const struct netdev *netdev, struct dataplane *ret_dp);
+
+/* Have a plan's context say what this is; its strings are borrowed.
+ * Return: whether it said something else. */
+bool dataplane_context(const struct dataplane *dp, struct plan_context *ctx);
 
 /* Copy with the pointers of the copy. */
 void dataplane_copy(const struct dataplane *from, struct dataplane *to);

@@ -213,6 +213,9 @@ static const struct option table[] = {
 	 set_cidrs, FIELD(pod_cidrs), 0, 0},
 	{"masquerade-all", "on|off", "masquerade also pods' ClusterIP traffic",
 	 SOURCES, set_switch, FIELD(masquerade_all), 0, 0},
+	{"service-external-ips", "on|off",
+	 "serve the externalIPs of Services (on)", SOURCES, set_switch,
+	 FIELD(external_ips), 0, 0},
 	{"proxy", "on|off", "carry TCP through the proxy (on)", SOURCES,
 	 set_switch, FIELD(proxy), 0, 0},
 	{"workers", "N", "proxy threads (one per CPU)", RUN, set_number,
@@ -261,6 +264,7 @@ int options_init(struct options *o)
 {
 	*o = (struct options){
 		.proxy = true,
+		.external_ips = true,
 		.proxy_port = 10240,
 		.masquerade_bit = 14,
 		/* Free among the marks of kube-proxy (0x4000, 0x8000), Calico

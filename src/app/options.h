@@ -42,6 +42,7 @@ struct options {
 	size_t pod_cidrs_n, pod_cidrs_room;
 	bool pod_cidrs_given;
 	bool masquerade_all;
+	bool external_ips;
 	bool proxy;
 	uint32_t workers_n;
 	uint32_t proxy_port; /* the first of three */

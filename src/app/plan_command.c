@@ -11,6 +11,7 @@
 #include "nodesplice/source/file_source.h"
 
 #include "commands.h"
+#include "dataplane.h"
 #include "input.h"
 
 #define LIST_TIMEOUT_MS 60000
@@ -94,19 +95,18 @@ static int print(struct planning *p)
 {
 	cleanup_(plan_changes_free) struct plan_changes changes = {0};
 	cleanup_(text_free) struct text t = {0};
-	const struct node *node = store_node(p->store);
+	struct dataplane dp;
 	struct plan_context ctx = {
 		.node_name = p->node_name,
-		.zone = node ? node->zone : NULL,
-		.has_pod_detector = p->o->pod_cidrs_given ?
-					    p->o->pod_cidrs_n > 0 :
-					    node && node->pod_cidrs_n > 0,
 		.masquerade_all = p->o->masquerade_all,
+		.no_external_ips = !p->o->external_ips,
 		.intercept = p->o->proxy,
 		.service_proxy_name = p->o->service_proxy_name,
 		.policy = p->o->policy,
 	};
 
+	dataplane_derive(p->o, store_node(p->store), NULL, &dp);
+	dataplane_context(&dp, &ctx);
 	if (plan_update(p->plan, p->store, &ctx, &changes) < 0 ||
 	    plan_text(p->plan, &t) < 0)
 		return -ENOMEM;

@@ -51,7 +51,7 @@ static int want(struct wanted_frontends *w, const struct service *s,
 }
 
 static int want_port(struct wanted_frontends *w, const struct service *s,
-		     size_t port)
+		     const struct plan_context *ctx, size_t port)
 {
 	const struct service_port *p = &s->ports[port];
 	int r = 0;
@@ -59,7 +59,8 @@ static int want_port(struct wanted_frontends *w, const struct service *s,
 	for (size_t i = 0; i < s->cluster_ips_n && r == 0; i++)
 		r = want(w, s, port, PLAN_CLUSTER_IP, &s->cluster_ips[i],
 			 p->port);
-	for (size_t i = 0; i < s->external_ips_n && r == 0; i++)
+	for (size_t i = 0;
+	     !ctx->no_external_ips && i < s->external_ips_n && r == 0; i++)
 		r = want(w, s, port, PLAN_EXTERNAL_IP, &s->external_ips[i],
 			 p->port);
 	if (s->type == SERVICE_TYPE_LOAD_BALANCER) {
@@ -87,7 +88,7 @@ int build_frontends(const struct service *s, const struct plan_context *ctx,
 	if (!ours(s, ctx))
 		return 0;
 	for (size_t i = 0; i < s->ports_n && r == 0; i++)
-		r = want_port(ret_wanted, s, i);
+		r = want_port(ret_wanted, s, ctx, i);
 	return r;
 }
 
@@ -143,40 +144,70 @@ static int range_compare(const void *a, const void *b)
 	return cidr_compare(a, b);
 }
 
-/* Prefixes are nested or disjoint: sorted, a nested one follows its parent.
- * A /0 admits everybody, which is no filter at all. */
-static int build_source_ranges(struct plan_port *pp, const struct service *s)
+/* Prefixes are nested or disjoint: sorted, a nested one follows its parent. */
+static size_t merge_ranges(struct cidr *ranges, size_t n)
 {
 	size_t kept = 0;
 
-	pp->source_ranges =
-		calloc(s->source_ranges_n + 1, sizeof(*pp->source_ranges));
+	if (n > 0)
+		qsort(ranges, n, sizeof(*ranges), range_compare);
+	for (size_t i = 0; i < n; i++) {
+		if (kept == 0 ||
+		    !cidr_contains(&ranges[kept - 1], &ranges[i].addr))
+			ranges[kept++] = ranges[i];
+	}
+	return kept;
+}
+
+/* A load balancer's address is often one of the node's as well: what the node
+ * itself sends there has it as its source (pkg/proxy/nftables/proxier.go). */
+static void admit_own_addresses(struct plan_port *pp, const struct service *s)
+{
+	for (size_t i = 0; i < s->ingress_n; i++) {
+		const struct service_ingress *in = &s->ingress[i];
+
+		if (in->proxied_elsewhere || in->addr.family != pp->family)
+			continue;
+		pp->source_ranges[pp->source_ranges_n++] = (struct cidr){
+			.addr = in->addr,
+			.prefix_n = (uint8_t)(8 * addr_bytes_n(pp->family)),
+		};
+	}
+}
+
+/* A /0 admits everybody, which is no filter at all. */
+static int build_source_ranges(struct plan_port *pp, const struct service *s,
+			       const struct plan_context *ctx)
+{
+	const struct addr *node = &ctx->node_ip[plan_family(pp->family)];
+	bool from_node = false, from_all = false;
+
+	pp->source_ranges = calloc(s->source_ranges_n + s->ingress_n + 1,
+				   sizeof(*pp->source_ranges));
 	if (!pp->source_ranges)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->source_ranges_n; i++) {
-		if (s->source_ranges[i].addr.family == pp->family)
-			pp->source_ranges[pp->source_ranges_n++] =
-				s->source_ranges[i];
-	}
-	if (pp->source_ranges_n > 0)
-		qsort(pp->source_ranges, pp->source_ranges_n,
-		      sizeof(*pp->source_ranges), range_compare);
-	for (size_t i = 0; i < pp->source_ranges_n; i++) {
-		const struct cidr *c = &pp->source_ranges[i];
+		const struct cidr *c = &s->source_ranges[i];
 
-		if (kept == 0 ||
-		    !cidr_contains(&pp->source_ranges[kept - 1], &c->addr))
-			pp->source_ranges[kept++] = *c;
+		if (c->addr.family != pp->family)
+			continue;
+		from_all |= c->prefix_n == 0;
+		from_node |= cidr_contains(c, node);
+		pp->source_ranges[pp->source_ranges_n++] = *c;
 	}
-	if (kept && pp->source_ranges[0].prefix_n == 0)
-		kept = 0;
-	pp->source_ranges_n = kept;
+	if (from_all)
+		pp->source_ranges_n = 0;
+	else if (from_node)
+		admit_own_addresses(pp, s);
+	pp->source_ranges_n =
+		merge_ranges(pp->source_ranges, pp->source_ranges_n);
 	return 0;
 }
 
 /* ClusterIP: behaviour under internalTrafficPolicy, the same in both views. */
 static struct plan_view internal_view(const struct service *s,
-				      const struct plan_context *ctx)
+				      const struct plan_context *ctx,
+				      uint8_t family)
 {
 	struct plan_view v = {.verdict = PLAN_PICK, .masquerade = PLAN_KEEP};
 
@@ -185,7 +216,7 @@ static struct plan_view internal_view(const struct service *s,
 			  SELECT_SCOPE_CLUSTER;
 	if (ctx->masquerade_all)
 		v.masquerade = PLAN_MASQUERADE;
-	else if (ctx->has_pod_detector)
+	else if (ctx->has_pod_detector[plan_family(family)])
 		v.masquerade = PLAN_UNLESS_POD;
 	return v;
 }
@@ -216,8 +247,9 @@ static struct plan_view build_view(const struct service *s,
 				   enum plan_frontend_kind kind,
 				   enum plan_side side)
 {
-	struct plan_view v = kind == PLAN_CLUSTER_IP ? internal_view(s, ctx) :
-						       external_view(s, side);
+	struct plan_view v = kind == PLAN_CLUSTER_IP ?
+				     internal_view(s, ctx, pp->family) :
+				     external_view(s, side);
 
 	if (pp->in_scope_n[v.scope] > 0) {
 		v.proxied = proxied && pp->protocol == PROTOCOL_TCP;
@@ -342,7 +374,7 @@ static int build_port(struct building *b, struct plan_port *pp, size_t port,
 		r = tell_left_out(b->sp, pp, sel.left_out_n);
 	selection_free(&sel);
 	if (r == 0)
-		r = build_source_ranges(pp, b->s);
+		r = build_source_ranges(pp, b->s, b->ctx);
 	return r ? r : build_port_frontends(b, pp, port);
 }
 

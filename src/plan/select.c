@@ -27,11 +27,16 @@ void selection_free(struct selection *s)
 	*s = (struct selection){0};
 }
 
-/* Of a doubled endpoint (it moves from slice to slice) the better one stays:
- * local, ready, serving, in this order; else the first, by the slice's key. */
+/*
+ * Of a doubled endpoint one stays: rather one that is not terminating, because
+ * a new pod may have the address of one that goes (endpointslicecache.go,
+ * addEndpoints()).  Then, as it moves from slice to slice, the better one:
+ * local, ready, serving, in this order; else the first, by the slice's key.
+ */
 static unsigned int rank(const struct candidate *c)
 {
-	return 4u * c->local + 2u * c->ready + c->serving;
+	return 8u * !c->terminating + 4u * c->local + 2u * c->ready +
+	       c->serving;
 }
 
 static int entry_compare(const void *a, const void *b)

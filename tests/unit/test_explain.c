@@ -17,7 +17,7 @@ static int setup(void **state)
 	struct endpoint_slice *slice = a_slice("web-1", "web", AF_INET);
 
 	ob->context.intercept = true;
-	ob->context.has_pod_detector = true;
+	ob->context.has_pod_detector[0] = true;
 	web->type = SERVICE_TYPE_NODE_PORT;
 	web->ports[0].node_port = 30080;
 	with_annotation(web, "connect-timeout", "2s");

@@ -15,7 +15,7 @@ static int setup(void **state)
 {
 	(void)state;
 	ctx = (struct plan_context){.node_name = "node-1",
-				    .has_pod_detector = true,
+				    .has_pod_detector = {true, true},
 				    .intercept = true};
 	policy_init(&ctx.policy);
 	return store_new(&st) || plan_new(&p);
@@ -316,6 +316,77 @@ source_ranges_are_disjoint_and_a_zero_prefix_is_no_filter(void **state)
 	assert_false(frontend("default/web", PLAN_LOAD_BALANCER)->firewalled);
 }
 
+static void a_source_range_with_the_node_admits_the_address_itself(void **state)
+{
+	struct service *s = a_load_balancer("web");
+	const struct service_plan *sp;
+	char buf[CIDR_STRLEN];
+
+	(void)state;
+	s->source_ranges = calloc(1, sizeof(*s->source_ranges));
+	cidr_parse("192.0.2.0/24", &s->source_ranges[s->source_ranges_n++]);
+	store_put_service(st, s);
+	with_endpoints("web", "node-1");
+	ctx.node_ip[0] = an_addr("198.51.100.1");
+	update();
+	sp = plan_service(p, "default/web");
+	assert_int_equal(sp->ports[0].source_ranges_n, 1);
+	ctx.node_ip[0] = an_addr("192.0.2.10");
+	store_mark_all_dirty(st);
+	assert_string_equal(update(), "~web ");
+	sp = plan_service(p, "default/web");
+	assert_int_equal(sp->ports[0].source_ranges_n, 2);
+	assert_string_equal(cidr_format(&sp->ports[0].source_ranges[1], buf),
+			    "203.0.113.5/32");
+}
+
+static void pods_are_told_from_others_in_each_family_alone(void **state)
+{
+	struct service *s = a_service("web", "10.96.0.1");
+
+	(void)state;
+	s->cluster_ips[s->cluster_ips_n++] = an_addr("fd00::1");
+	store_put_service(st, s);
+	with_endpoints("web", "node-1");
+	ctx.has_pod_detector[1] = false;
+	{
+		struct endpoint_slice *six = a_slice("web-6", "web", AF_INET6);
+
+		with_endpoint(six, "fd00::2", "node-1");
+		store_put_slice(st, six);
+	}
+	update();
+	assert_int_equal(plan_service(p, "default/web")
+				 ->ports[0]
+				 .frontends[0]
+				 .view[PLAN_OUTSIDE]
+				 .masquerade,
+			 PLAN_UNLESS_POD);
+	assert_int_equal(plan_service(p, "default/web")
+				 ->ports[1]
+				 .frontends[0]
+				 .view[PLAN_OUTSIDE]
+				 .masquerade,
+			 PLAN_KEEP);
+}
+
+static void external_ips_can_be_switched_off(void **state)
+{
+	struct service *s = a_service("web", "10.96.0.1");
+
+	(void)state;
+	s->external_ips = calloc(1, sizeof(*s->external_ips));
+	s->external_ips[s->external_ips_n++] = an_addr("198.51.100.7");
+	store_put_service(st, s);
+	update();
+	frontend("default/web", PLAN_EXTERNAL_IP);
+	ctx.no_external_ips = true;
+	store_mark_all_dirty(st);
+	assert_string_equal(update(), "~web ");
+	assert_int_equal(plan_frontends_n(p), 1);
+	frontend("default/web", PLAN_CLUSTER_IP);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -329,6 +400,9 @@ int main(void)
 		T(what_is_not_ours_is_left_alone),
 		T(udp_and_kernel_mode_are_not_proxied),
 		T(source_ranges_are_disjoint_and_a_zero_prefix_is_no_filter),
+		T(a_source_range_with_the_node_admits_the_address_itself),
+		T(pods_are_told_from_others_in_each_family_alone),
+		T(external_ips_can_be_switched_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,6 +94,25 @@ static void slices_merge_and_a_doubled_endpoint_counts_once(void **state)
 	assert_int_equal(sel.chosen_n[SELECT_SCOPE_CLUSTER], 2);
 }
 
+/* endpointslicecache.go: a new pod has the address of one that still ends. */
+static void of_a_doubled_address_the_one_that_ends_does_not_count(void **state)
+{
+	struct endpoint_slice *a = a_slice("web-1", "web", AF_INET);
+	struct endpoint_slice *b = a_slice("web-2", "web", AF_INET);
+	struct slice_endpoint *ep = with_endpoint(a, "10.244.1.1", "node-1");
+
+	(void)state;
+	ep->ready = false;
+	ep->terminating = true;
+	ep = with_endpoint(b, "10.244.1.1", "node-1");
+	ep->ready = ep->serving = false;
+	store_put_slice(st, a);
+	store_put_slice(st, b);
+	judge("node-1", NULL);
+	assert_int_equal(sel.candidates_n, 1);
+	assert_int_equal(sel.chosen_n[SELECT_SCOPE_CLUSTER], 0);
+}
+
 static void ports_match_by_name_and_protocol(void **state)
 {
 	struct endpoint_slice *s = a_slice("web-1", "web", AF_INET);
@@ -162,6 +181,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(ready_endpoints_serve_and_terminating_ones_only_without_them),
 		T(slices_merge_and_a_doubled_endpoint_counts_once),
+		T(of_a_doubled_address_the_one_that_ends_does_not_count),
 		T(ports_match_by_name_and_protocol),
 		T(hints_narrow_only_if_every_ready_endpoint_has_them),
 		T(node_hints_go_before_zone_hints),

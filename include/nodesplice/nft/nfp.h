@@ -34,8 +34,12 @@ struct nfp_options {
 	uint32_t kept_connmark;	  /* one bit of the connection mark */
 	uint32_t rule_priority;	  /* of the ip rule */
 	uint32_t route_table;
-	const struct cidr *local_pods; /* of this node; borrowed for the call */
+	/* Who is a pod of this node: whose source address is in local_pods,
+	 * or, if pod_interface is given, who comes in by that interface. */
+	const struct cidr *local_pods; /* borrowed for the call */
 	size_t local_pods_n;
+	char pod_interface[16];	      /* IFNAMSIZ; "": none */
+	bool pod_interface_is_prefix; /* any whose name begins so */
 	bool masquerade_all;
 	struct addr node_addr[2]; /* [0] IPv4, [1] IPv6: where intercepted
 					traffic of prerouting goes; AF_UNSPEC:
@@ -43,6 +47,15 @@ struct nfp_options {
 	const struct addr *node_port_addrs; /* local addresses that node ports
 					are served on; borrowed for the call */
 	size_t node_port_addrs_n;
+	bool node_ports_everywhere[2];	/* on each local address but loopback,
+					  whatever node_port_addrs says; [0]
+					  IPv4, [1] IPv6 */
+	bool node_ports_on_loopback[2]; /* and there: by the intercept alone */
+	const struct cidr *service_cidrs; /* where nobody else's services are:
+					an address in there that is no
+					Service's is dropped; borrowed for the
+					call */
+	size_t service_cidrs_n;
 };
 
 struct nfp;

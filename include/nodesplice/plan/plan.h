@@ -121,12 +121,22 @@ struct plan_changes {
 
 void plan_changes_free(struct plan_changes *c); /* leaves it empty */
 
+/* The index of what there is once a family: IPv4, then IPv6. */
+static inline unsigned int plan_family(uint8_t family)
+{
+	return family == AF_INET6;
+}
+
 /* What the plan depends on beside the objects. */
 struct plan_context {
 	const char *node_name;
-	const char *zone;      /* NULL: unknown */
-	bool has_pod_detector; /* local pods can be told from others */
+	const char *zone;	  /* NULL: unknown */
+	bool has_pod_detector[2]; /* local pods can be told from others, by
+				     plan_family() */
+	struct addr node_ip[2];	  /* the Node's own address, by plan_family();
+				     AF_UNSPEC: unknown */
 	bool masquerade_all;
+	bool no_external_ips;		/* spec.externalIPs is not served */
 	bool intercept;			/* the proxy runs on this node */
 	const char *service_proxy_name; /* NULL: unlabelled Services are ours */
 	struct policy policy;		/* node-wide defaults */

@@ -139,6 +139,24 @@ static int build_endpoints(struct plan_port *pp, const struct selection *sel)
 	return 0;
 }
 
+/* Ready ones count even if they don't serve: publishNotReadyAddresses makes
+ * them so, and new flows go there. */
+static int build_serving(struct plan_port *pp, const struct selection *sel)
+{
+	if (pp->protocol != PROTOCOL_UDP)
+		return 0;
+	pp->serving = calloc(sel->candidates_n + 1, sizeof(*pp->serving));
+	if (!pp->serving)
+		return -ENOMEM;
+	for (size_t i = 0; i < sel->candidates_n; i++) {
+		const struct candidate *c = &sel->candidates[i];
+
+		if (c->ready || c->serving)
+			pp->serving[pp->serving_n++] = c->at;
+	}
+	return 0;
+}
+
 static int range_compare(const void *a, const void *b)
 {
 	return cidr_compare(a, b);
@@ -370,6 +388,8 @@ static int build_port(struct building *b, struct plan_port *pp, size_t port,
 	if (r < 0)
 		return r;
 	r = build_endpoints(pp, &sel);
+	if (r == 0)
+		r = build_serving(pp, &sel);
 	if (r == 0)
 		r = tell_left_out(b->sp, pp, sel.left_out_n);
 	selection_free(&sel);

@@ -11,6 +11,7 @@ void service_plan_free(struct service_plan *sp)
 	for (size_t i = 0; i < sp->ports_n; i++) {
 		free(sp->ports[i].name);
 		free(sp->ports[i].endpoints);
+		free(sp->ports[i].serving);
 		free(sp->ports[i].frontends);
 		free(sp->ports[i].source_ranges);
 	}
@@ -48,12 +49,16 @@ static bool ports_equal(const struct plan_port *a, const struct plan_port *b)
 {
 	if (strcmp(a->name, b->name) != 0 || a->protocol != b->protocol ||
 	    a->family != b->family || a->port != b->port ||
-	    a->endpoints_n != b->endpoints_n ||
+	    a->endpoints_n != b->endpoints_n || a->serving_n != b->serving_n ||
 	    a->frontends_n != b->frontends_n ||
 	    a->source_ranges_n != b->source_ranges_n)
 		return false;
 	for (size_t i = 0; i < a->endpoints_n; i++) {
 		if (!endpoints_equal(&a->endpoints[i], &b->endpoints[i]))
+			return false;
+	}
+	for (size_t i = 0; i < a->serving_n; i++) {
+		if (sockad_compare(&a->serving[i], &b->serving[i]) != 0)
 			return false;
 	}
 	for (size_t i = 0; i < a->frontends_n; i++) {

@@ -387,6 +387,57 @@ static void external_ips_can_be_switched_off(void **state)
 	frontend("default/web", PLAN_CLUSTER_IP);
 }
 
+static void a_udp_flow_may_stay_wherever_it_is_served(void **state)
+{
+	struct service *s = a_service("dns", "10.96.0.1");
+	struct endpoint_slice *sl = a_slice("dns", "dns", AF_INET);
+	const struct plan_port *port;
+	struct slice_endpoint *ep;
+
+	(void)state;
+	s->internal_policy = TRAFFIC_POLICY_LOCAL;
+	s->ports[0].protocol = PROTOCOL_UDP;
+	sl->ports[0].protocol = PROTOCOL_UDP;
+	with_endpoint(sl, "10.244.1.1", "node-1");
+	with_endpoint(sl, "10.244.2.1", "node-2");
+	ep = with_endpoint(sl, "10.244.2.2", "node-2");
+	ep->ready = false;
+	ep->terminating = true;
+	ep = with_endpoint(sl, "10.244.2.3", "node-2");
+	ep->serving = false;
+	ep = with_endpoint(sl, "10.244.2.4", "node-2");
+	ep->ready = ep->serving = false;
+	store_put_service(st, s);
+	store_put_slice(st, sl);
+	update();
+	port = &plan_service(p, "default/dns")->ports[0];
+	assert_int_equal(port->serving_n, 4);
+	assert_int_equal(port->serving[0].port, 8080);
+	for (size_t i = 0; i < port->serving_n; i++)
+		assert_int_equal(port->serving[i].addr.bytes[3],
+				 i == 0 ? 1 : (int)i);
+	assert_string_equal(update(), "");
+
+	sl = a_slice("dns", "dns", AF_INET);
+	sl->ports[0].protocol = PROTOCOL_UDP;
+	with_endpoint(sl, "10.244.1.1", "node-1");
+	with_endpoint(sl, "10.244.2.1", "node-2");
+	ep = with_endpoint(sl, "10.244.2.3", "node-2");
+	ep->serving = false;
+	store_put_slice(st, sl);
+	assert_string_equal(update(), "~dns ");
+	assert_int_equal(plan_service(p, "default/dns")->ports[0].serving_n, 3);
+}
+
+static void of_tcp_nothing_is_kept_for_established_flows(void **state)
+{
+	(void)state;
+	store_put_service(st, a_service("web", "10.96.0.1"));
+	with_endpoints("web", "node-1");
+	update();
+	assert_int_equal(plan_service(p, "default/web")->ports[0].serving_n, 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -403,6 +454,8 @@ int main(void)
 		T(a_source_range_with_the_node_admits_the_address_itself),
 		T(pods_are_told_from_others_in_each_family_alone),
 		T(external_ips_can_be_switched_off),
+		T(a_udp_flow_may_stay_wherever_it_is_served),
+		T(of_tcp_nothing_is_kept_for_established_flows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

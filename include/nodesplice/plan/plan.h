@@ -81,6 +81,11 @@ struct plan_port {
 	struct plan_endpoint *endpoints; /* sorted by at, unique; owned */
 	size_t endpoints_n;
 	size_t in_scope_n[SELECT_SCOPE_MAX_];
+	/* Where an established UDP flow may go on: whatever serves, without
+	 * regard to policy, hints and termination, so that a change of these
+	 * cuts no flow.  Sorted; owned; none of other protocols. */
+	struct sockad *serving;
+	size_t serving_n;
 	struct plan_frontend *frontends; /* sorted by kind and at; owned */
 	size_t frontends_n;
 	struct cidr *source_ranges; /* sorted, disjoint, of the family; owned */

@@ -98,6 +98,8 @@ static void follow_node(struct apply *a)
 		store_mark_all_dirty(a->o.store);
 	dataplane_copy(&dp, &a->dp);
 	dataplane_context(&a->dp, ctx); /* which owns the strings */
+	health_ports_addresses(a->o.health_ports, a->dp.node_port_addrs,
+			       a->dp.nfp.node_port_addrs_n);
 	if (nfp_update_options(a->o.nfp, &a->dp.nfp, &e) < 0) {
 		log_err("the node's addresses are not in the kernel yet: %s",
 			e.text);
@@ -130,6 +132,9 @@ static void taken(struct apply *a, bool full)
 	note_programmed(a, realtime_ms);
 	log_debug("%zu services programmed in %llu us", a->changes.n,
 		  (unsigned long long)took_us);
+	for (size_t i = 0; i < a->changes.n; i++)
+		health_ports_update(a->o.health_ports, a->changes.items[i].key,
+				    a->changes.items[i].after);
 	plan_changes_free(&a->changes);
 	if (!a->synced) {
 		a->synced = true;

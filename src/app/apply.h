@@ -9,6 +9,7 @@
 #include "nodesplice/observe/observed.h"
 
 #include "dataplane.h"
+#include "health_ports.h"
 
 struct apply;
 
@@ -22,6 +23,7 @@ struct apply_options {
 	struct nfp *nfp;
 	struct px *px; /* NULL: without the proxy */
 	struct observed *observed;
+	struct health_ports *health_ports;
 	void (*first_synced)(void *data); /* once */
 	void *data;
 };

@@ -64,6 +64,7 @@ struct daemon {
 	struct netdev *netdev;
 	struct nfp *nfp;
 	struct px *px;
+	struct health_ports *health_ports;
 	struct apply *apply;
 	struct input *input;
 	struct observed observed;
@@ -84,6 +85,7 @@ static void daemon_free(struct daemon *d)
 		return;
 	input_freep(&d->input);
 	apply_freep(&d->apply);
+	health_ports_freep(&d->health_ports);
 	control_freep(&d->control);
 	for (size_t i = 0; i < SERVER_KIND_MAX_; i++)
 		http_freep(&d->servers[i].http);
@@ -395,6 +397,16 @@ static void show_option(struct daemon *d, const char *name, const char *value)
 			(struct observed_option){name, value};
 }
 
+static void on_health_port_problem(const char *service_key,
+				   const char *sentence, void *data)
+{
+	struct daemon *d = data;
+
+	log_warn("Service %s: %s; tried again", service_key, sentence);
+	observed_problem(&d->observed, service_key, sentence,
+			 clock_realtime_ms());
+}
+
 static int open_apply(struct daemon *d)
 {
 	struct apply_options ao = {
@@ -410,7 +422,12 @@ static int open_apply(struct daemon *d)
 		.first_synced = on_first_synced,
 		.data = d,
 	};
+	int r = health_ports_new(d->loop, &d->observed, on_health_port_problem,
+				 d, &d->health_ports);
 
+	if (r < 0)
+		return r;
+	ao.health_ports = d->health_ports;
 	return apply_new(&ao, &d->apply);
 }
 
@@ -421,8 +438,8 @@ static void open_server(struct daemon *d, struct server *s)
 
 	if (s->at->port == 0 || s->http)
 		return;
-	if (http_open(d->loop, s->at, s->pages, &d->observed, &d->observed.http,
-		      &s->http, &e) == 0) {
+	if (http_open(d->loop, s->at, true, s->pages, &d->observed,
+		      &d->observed.http, &s->http, &e) == 0) {
 		log_info("listening on %s", sockad_format(s->at, at));
 		return;
 	}

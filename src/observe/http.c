@@ -53,6 +53,10 @@ static enum MHD_Result add_headers(struct MHD_Response *response,
 	    MHD_add_response_header(response, "X-Content-Type-Options",
 				    "nosniff") != MHD_YES)
 		return MHD_NO;
+	if (a->extra_name &&
+	    MHD_add_response_header(response, a->extra_name, a->extra_value) !=
+		    MHD_YES)
+		return MHD_NO;
 	if (!a->allow)
 		return MHD_YES;
 	return MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW,
@@ -69,7 +73,7 @@ static enum MHD_Result handle(void *data, struct MHD_Connection *connection,
 {
 	cleanup_(mhd_response_freep) struct MHD_Response *response = NULL;
 	struct http *h = data;
-	struct http_answer a;
+	struct http_answer a = {0};
 	size_t body_n;
 	char *body;
 
@@ -142,25 +146,42 @@ static void on_timer(struct timer *t, uint64_t now_ms)
 	run(container_of(t, struct http, timer));
 }
 
-static int listen_at(const struct sockad *at, int *ret_fd, struct errbuf *e)
+static int listen_on(const struct sockad *at, bool v6_only, int *ret_fd)
 {
 	cleanup_(closep) int fd = -1;
 	struct sockaddr_storage ss;
 	socklen_t ss_n = sockad_to_sockaddr(at, &ss);
-	char name[SOCKAD_STRLEN];
-	const int on = 1;
+	const int on = 1, only = v6_only;
 
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
 		    0);
 	if (fd < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
 	    (ss.ss_family == AF_INET6 &&
-	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0) ||
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) <
+		     0) ||
 	    bind(fd, (const struct sockaddr *)&ss, ss_n) < 0 ||
 	    listen(fd, BACKLOG) < 0)
-		return errf(e, -errno, "cannot listen on %s: %s",
-			    sockad_format(at, name), strerror(errno));
+		return -errno;
 	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static int listen_at(const struct sockad *at, bool dual_stack, int *ret_fd,
+		     struct errbuf *e)
+{
+	const struct sockad every = {.addr.family = AF_INET6, .port = at->port};
+	char name[SOCKAD_STRLEN];
+	int r = -EAFNOSUPPORT;
+
+	if (dual_stack && addr_is_unspecified(&at->addr))
+		r = listen_on(&every, false, ret_fd);
+	/* A kernel without IPv6, or with it disabled. */
+	if (r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL)
+		r = listen_on(at, true, ret_fd);
+	if (r < 0)
+		return errf(e, r, "cannot listen on %s: %s",
+			    sockad_format(at, name), strerror(-r));
 	return 0;
 }
 
@@ -205,9 +226,9 @@ static int watch(struct http *h)
 	return loop_add(h->loop, &h->epoll, info->epoll_fd, EPOLLIN);
 }
 
-int http_open(struct loop *l, const struct sockad *at, http_fn fn, void *data,
-	      struct observed_http *counters, struct http **ret_http,
-	      struct errbuf *e)
+int http_open(struct loop *l, const struct sockad *at, bool dual_stack,
+	      http_fn fn, void *data, struct observed_http *counters,
+	      struct http **ret_http, struct errbuf *e)
 {
 	cleanup_(http_freep) struct http *h = NULL;
 	cleanup_(closep) int fd = -1;
@@ -222,7 +243,7 @@ int http_open(struct loop *l, const struct sockad *at, http_fn fn, void *data,
 	h->counters = counters;
 	h->epoll = (struct loop_fd){.fd = -1, .fn = on_epoll};
 	h->timer.fn = on_timer;
-	r = listen_at(at, &fd, e);
+	r = listen_at(at, dual_stack, &fd, e);
 	if (r < 0)
 		return r;
 	r = bound_port(fd, &h->port);

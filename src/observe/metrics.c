@@ -238,6 +238,26 @@ static void print_servers(const struct observed *o, struct text *t)
 	mout_counter(t, "nodesplice_http_full_total",
 		     "times an HTTP server reached its connection limit",
 		     o->http.full_n);
+	mout_head(t, "nodesplice_service_health_requests_total", "counter",
+		  "answers on health check node ports");
+	mout_u64(t, "nodesplice_service_health_requests_total", "code=\"200\"",
+		 o->http.service_ok_n);
+	mout_u64(t, "nodesplice_service_health_requests_total", "code=\"503\"",
+		 o->http.service_failed_n);
+	mout_gauge(t, "nodesplice_health_port_listeners",
+		   "sockets that listen on health check node ports",
+		   o->health_ports.listeners_n);
+	mout_gauge(t, "nodesplice_health_ports_failing",
+		   "health check node ports (per family) that are not listened "
+		   "on",
+		   o->health_ports.failing_n);
+	mout_counter(t, "nodesplice_health_port_failures_total",
+		     "attempts to listen on a health check node port that "
+		     "failed",
+		     o->health_ports.failures_n);
+	mout_counter(t, "nodesplice_health_ports_over_limit_total",
+		     "of these, above the limit of listeners",
+		     o->health_ports.over_limit_n);
 	mout_counter(t, "nodesplice_control_requests_total",
 		     "requests on the control socket", o->control.requests_n);
 	mout_counter(t, "nodesplice_control_denied_total",

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <stdio.h>
 #include <string.h>
 
 #include "nodesplice/base/mem.h"
 #include "nodesplice/observe/health.h"
 #include "nodesplice/observe/metrics.h"
 #include "nodesplice/observe/pages.h"
+#include "nodesplice/plan/local_ready.h"
 
 #define PLAIN "text/plain; charset=utf-8"
 
@@ -127,4 +129,48 @@ void pages_health(const char *method, const char *path, uint64_t now_ms,
 
 	answer(find_page(health_pages, ARRAY_SIZE(health_pages), path), method,
 	       &r, ret_answer);
+}
+
+/* Names of objects need no escapes.  kube-proxy's own layout, for those who
+ * look for a line of it. */
+static void print_service(const char *key, size_t ready_n, bool healthy,
+			  struct text *t)
+{
+	int namespace_n = (int)strcspn(key, "/");
+
+	text_addf(t,
+		  "{\n\t\"service\": {\n"
+		  "\t\t\"namespace\": \"%.*s\",\n"
+		  "\t\t\"name\": \"%s\"\n\t},\n"
+		  "\t\"localEndpoints\": %zu,\n"
+		  "\t\"serviceProxyHealthy\": %s\n}",
+		  namespace_n, key, key + namespace_n + 1, ready_n,
+		  healthy ? "true" : "false");
+}
+
+void pages_service(const char *method, const char *path, uint64_t now_ms,
+		   uint64_t realtime_ms, struct http_answer *ret_answer,
+		   void *data)
+{
+	const struct pages_service *s = data;
+	struct http_answer a = {
+		.content_type = "application/json",
+		.extra_name = "X-Load-Balancing-Endpoint-Weight",
+	};
+	struct health h;
+	size_t ready_n = local_ready_n(s->o->store, s->service_key, s->family,
+				       s->o->node_name);
+
+	(void)method;
+	(void)path;
+	(void)realtime_ms;
+	health_judge(s->o, now_ms, &h);
+	a.status = ready_n > 0 && h.families_healthy ? 200 : 503;
+	if (a.status == 200)
+		s->o->http.service_ok_n++;
+	else
+		s->o->http.service_failed_n++;
+	snprintf(a.extra_value, sizeof(a.extra_value), "%zu", ready_n);
+	print_service(s->service_key, ready_n, h.families_healthy, &a.body);
+	*ret_answer = a;
 }

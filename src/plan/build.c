@@ -445,6 +445,7 @@ int build_service_plan(const struct service *s, const struct store *st,
 	policy_of_service(&ctx->policy, s, &sp->policy, on_policy_problem,
 			  &sink);
 	sp->proxied = mode_decide(&sp->policy, ctx, &sp->mode_reason);
+	sp->health_check_port = s->health_check_node_port;
 	store_each_slice(st, s->key, newest_change, &sp->changed_ms);
 	r = sink.r ? sink.r : build_ports(&b);
 	if (r == 0 && s->affinity == SESSION_AFFINITY_CLIENT_IP)

@@ -85,6 +85,7 @@ bool service_plan_equal(const struct service_plan *a,
 	if (strcmp(a->key, b->key) != 0 || a->proxied != b->proxied ||
 	    a->mode_reason != b->mode_reason ||
 	    !policies_equal(&a->policy, &b->policy) ||
+	    a->health_check_port != b->health_check_port ||
 	    a->ports_n != b->ports_n || a->problems_n != b->problems_n)
 		return false;
 	for (size_t i = 0; i < a->ports_n; i++) {

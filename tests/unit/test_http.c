@@ -57,7 +57,7 @@ static int setup(void **state)
 	struct errbuf e = {0};
 
 	assert_int_equal(loop_new(&f->loop), 0);
-	assert_int_equal(http_open(f->loop, &at, page, f, &f->counters,
+	assert_int_equal(http_open(f->loop, &at, false, page, f, &f->counters,
 				   &f->http, &e),
 			 0);
 	*state = f;
@@ -180,7 +180,7 @@ static void an_address_that_is_taken_is_named(void **state)
 	snprintf(expected, sizeof(expected),
 		 "cannot listen on 127.0.0.1:%u: Address already in use",
 		 at.port);
-	assert_int_equal(http_open(f->loop, &at, page, f, &f->counters, &other,
+	assert_int_equal(http_open(f->loop, &at, false, page, f, &f->counters, &other,
 				   &e),
 			 -EADDRINUSE);
 	assert_string_equal(e.text, expected);

@@ -35,6 +35,7 @@
 #define LIMIT_HTTP_CONNECTIONS	 64
 #define LIMIT_HTTP_PER_ADDRESS	 16 /* of these, from one client address */
 #define LIMIT_CONTROL_CLIENTS	 16
+#define LIMIT_HEALTH_LISTENERS	 4096 /* node ports are 2768 by default */
 #define LIMIT_CONTROL_LINE_BYTES 4096
 
 /* What is shown of the above. */

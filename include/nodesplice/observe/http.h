@@ -19,7 +19,9 @@ struct http_answer {
 	unsigned int status;
 	const char *content_type; /* static */
 	const char *allow;	  /* static; of 405, else NULL */
-	struct text body;	  /* owned */
+	const char *extra_name;	  /* static; of a further header, or NULL */
+	char extra_value[24];
+	struct text body; /* owned */
 };
 
 /* Answer one request; @path is decoded and without its query. */
@@ -29,7 +31,10 @@ typedef void (*http_fn)(const char *method, const char *path, uint64_t now_ms,
 
 /**
  * http_open() - Serve requests on one address
- * @at:		IPv4 or IPv6; "::" takes IPv6 only; port 0: the kernel chooses
+ * @at:		IPv4 or IPv6; port 0: the kernel chooses
+ * @dual_stack:	"0.0.0.0" stands for every address of both families, as it does
+ *		in Go and so in kube-proxy; else "0.0.0.0" and "::" are those of
+ *		one family
  * @fn:		Called for each request, on @l
  * @counters:	Of reached limits; borrowed until http_free()
  *
@@ -41,9 +46,9 @@ typedef void (*http_fn)(const char *method, const char *path, uint64_t now_ms,
  *
  * Return: 0; -errno with a text that names the address and the reason
  */
-int http_open(struct loop *l, const struct sockad *at, http_fn fn, void *data,
-	      struct observed_http *counters, struct http **ret_http,
-	      struct errbuf *e);
+int http_open(struct loop *l, const struct sockad *at, bool dual_stack,
+	      http_fn fn, void *data, struct observed_http *counters,
+	      struct http **ret_http, struct errbuf *e);
 /* Open connections are closed. */
 void http_free(struct http *h);
 DEFINE_FREEP(struct http, http_free)

@@ -93,8 +93,17 @@ struct observed_problem {
 struct observed_http {
 	uint64_t healthz_ok_n, healthz_failed_n;
 	uint64_t livez_ok_n, livez_failed_n;
+	uint64_t service_ok_n, service_failed_n; /* health check node ports */
 	uint64_t refused_n; /* unknown path or method */
 	uint64_t full_n;    /* times a server reached its connection limit */
+};
+
+/* Listeners on health check node ports; written by app. */
+struct observed_health_ports {
+	uint64_t listeners_n;	/* now */
+	uint64_t failing_n;	/* of a Service and family, not bound now */
+	uint64_t failures_n;	/* attempts that failed, ever */
+	uint64_t over_limit_n;	/* of these, above LIMIT_HEALTH_LISTENERS */
 };
 
 /* Of the control socket; written by control.c. */
@@ -132,6 +141,7 @@ struct observed {
 	size_t problems_n;
 	uint64_t problems_total_n;
 	struct observed_http http;
+	struct observed_health_ports health_ports;
 	struct observed_control control;
 };
 

@@ -108,6 +108,7 @@ struct service_plan {
 	uint64_t changed_ms; /* newest last-change-trigger-time of its slices */
 	struct plan_port *ports; /* by Service port, then family */
 	size_t ports_n;
+	uint16_t health_check_port; /* healthCheckNodePort; 0: none */
 	char **problems; /* sentences for its operator: a bad annotation, a
 			    frontend that an older Service has */
 	size_t problems_n;

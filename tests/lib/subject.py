@@ -27,6 +27,7 @@ class Subject:
     def __init__(self, w):
         self.world = w
         self._applied = {}
+        self.barrier_labels = {}  # where only labelled Services are served
         self._barrier_n = 1000
         self._barrier_ips = {f: w.cluster_ip(f) for f in (4, 6)}
         self._barrier_backend = w.serve(w.remote, BARRIER_PORT,
@@ -42,6 +43,17 @@ class Subject:
         for obj in objs:
             if self._applied.pop(objects.key(obj), None) is not None:
                 self._delete(obj)
+        self.barrier()
+
+    def change(self, puts, deletes):
+        """Many changes at once, behind one barrier."""
+        for obj in deletes:
+            del self._applied[objects.key(obj)]
+            self._delete(obj)
+        for obj in puts:
+            known = objects.key(obj) in self._applied
+            self._applied[objects.key(obj)] = obj
+            (self._put if known else self._create)(obj)
         self.barrier()
 
     def remove_all(self):
@@ -65,6 +77,7 @@ class Subject:
             svc = objects.service("barrier-" + re.sub(r"\W", "-", ip),
                                   family, ip,
                                   [(name, self._barrier_n, "TCP")])
+            svc["metadata"]["labels"] = self.barrier_labels
             self._put(objects.slice_of(svc, [self.world.remote],
                                        [(name, BARRIER_PORT, "TCP")]))
             self._put(svc)
@@ -79,11 +92,18 @@ class Subject:
         poll.until(probe, f"barrier {ip}:{self._barrier_n}",
                    self.barrier_deadline_s)
 
+    def proxied_n(self):
+        """The connections that went through a proxy so far."""
+        return 0
+
     def check_alive(self):
         raise NotImplementedError
 
     def _put(self, obj):
         raise NotImplementedError
+
+    def _create(self, obj):
+        self._put(obj)
 
     def _delete(self, obj):
         raise NotImplementedError
@@ -163,6 +183,9 @@ class ApiSubject(Subject):
     def _put(self, obj):
         self.cluster.api.put(obj)
 
+    def _create(self, obj):
+        self.cluster.api.create(obj)
+
     def _delete(self, obj):
         self.cluster.api.delete(obj)
 
@@ -191,6 +214,14 @@ class NodespliceApi(ApiSubject):
             self.world, self.dir, ("--kubeconfig", self.kubeconfig),
             *self.options, **kwargs)
 
+    def proxied_n(self):
+        return self.daemon.metric("nodesplice_intercepted_connections_total")
+
+    def restart(self):
+        """End it with SIGTERM and start it again."""
+        self.daemon.stop()
+        self.start()
+
     def renew_token(self):
         with open(self.token_file + ".new", "w", encoding="ascii") as f:
             f.write(self.cluster.account_token())
@@ -214,17 +245,28 @@ class KubeProxy(ApiSubject):
     name = "kube-proxy"
     modes = ("kernel",)
 
-    def __init__(self, w, cluster, folder):
+    def __init__(self, w, cluster, folder, **config):
+        """config: fields of KubeProxyConfiguration other than ours."""
         super().__init__(w, cluster)
         os.makedirs(folder, exist_ok=True)
-        config = f"{folder}/kube-proxy.json"
+        self.dir = folder
         kubeconfig = cluster.kubeconfig("kube-proxy",
                                         {"token": "proxy-token"})
-        with open(config, "w", encoding="utf-8") as f:
-            json.dump(self._config(kubeconfig), f)
+        with open(f"{folder}/kube-proxy.json", "w", encoding="utf-8") as f:
+            json.dump({**self._config(kubeconfig), **config}, f)
+        self.process = None
+        self._start()
+
+    def _start(self):
         self.process = proc.Process(
-            w.node.ns, [f"{cluster.bin}/kube-proxy", "--config", config],
-            f"{folder}/kube-proxy.log")
+            self.world.node.ns, [f"{self.cluster.bin}/kube-proxy", "--config",
+                                 f"{self.dir}/kube-proxy.json"],
+            f"{self.dir}/kube-proxy.log")
+
+    def restart(self):
+        """End it with SIGTERM and start it again; its rules stay."""
+        self.process.terminate()
+        self._start()
 
     def _config(self, kubeconfig):
         return {

@@ -7,8 +7,11 @@ tsan   those of the proxy and of the loop with ThreadSanitizer
 golden manifests, their plan and their ruleset, ASan build
 netns  the whole daemon in namespaces, fed with manifests, ASan build
 e2e    the whole daemon beside a real API server, ASan build
-oracle (only if named) what both must do, with kube-proxy as the program
-       under test: shows that the tests ask for what Kubernetes does
+conformance  the cases of tests/conformance with nodesplice as the proxy and
+       by the kernel alone, ASan build
+oracle (with --all, or named) what both must do, and the cases of conformance,
+       with kube-proxy as the program under test: shows that the tests ask for
+       what Kubernetes does
 """
 import argparse
 import json
@@ -150,6 +153,32 @@ def run_pytest(part, count, only, folders, *options):
             count.add("passed", name)
 
 
+def run_conformance(count, only, *options):
+    """It prints its failures itself and ends with its sum."""
+    folder = build("asan")
+    if folder is None:
+        count.add("failed", "conformance", "the daemon does not build")
+        return
+    argv = [f"{TOP}/tests/conformance/run", "--nodesplice",
+            f"{folder}/nodesplice", *options,
+            *(["--only", only] if only else [])]
+    print("+ " + " ".join(argv), flush=True)
+    with subprocess.Popen(argv, cwd=TOP, stdout=subprocess.PIPE, text=True,
+                          env={**os.environ, **SANITIZERS}) as program:
+        last = ""
+        for line in program.stdout:
+            print(line, end="", flush=True)
+            if line.startswith("failed: "):
+                count.notes.append(line.rstrip())
+            last = line
+    m = re.match(r"(\d+) passed, (\d+) failed$", last)
+    if not m:
+        count.add("failed", "conformance", "did not run to its end")
+        return
+    count.passed += int(m[1])
+    count.failed += int(m[2])
+
+
 def go_program():
     """A Go that is new enough; fetched through Go's own module proxy if the
     machine has none (Debian 12 has 1.19, which can fetch and verify it)."""
@@ -185,10 +214,13 @@ def need_kube():
 
 
 def main():
-    parts = ("unit", "asan", "tsan", "golden", "netns", "e2e", "oracle")
+    parts = ("unit", "asan", "tsan", "golden", "netns", "e2e", "conformance",
+             "oracle")
     parser = argparse.ArgumentParser(prog="tests/run")
     parser.add_argument("--only", metavar="PATTERN",
                         help="only tests whose name has it")
+    parser.add_argument("--all", action="store_true",
+                        help="the oracle as well")
     parser.add_argument("parts", nargs="*", metavar="PART",
                         help="of: " + " ".join(parts))
     args = parser.parse_args()
@@ -196,7 +228,8 @@ def main():
     if unknown:
         parser.error(f"no such part: {' '.join(sorted(unknown))}")
     count = Count()
-    for part in [p for p in parts if p in (args.parts or parts[:-1])]:
+    chosen = args.parts or (parts if args.all else parts[:-1])
+    for part in [p for p in parts if p in chosen]:
         print(f"=== {part}", flush=True)
         if part == "unit":
             run_meson("plain", count, args.only)
@@ -209,10 +242,14 @@ def main():
         elif part == "e2e":
             need_kube()
             run_pytest(part, count, args.only, ["e2e"])
+        elif part == "conformance":
+            need_kube()
+            run_conformance(count, args.only)
         else:
             need_kube()
             run_pytest(part, count, args.only, ["netns", "e2e"],
                        "--subject=kube-proxy")
+            run_conformance(count, args.only, "--subject", "kube-proxy")
     for note in count.notes:
         print(note)
     print(count.line())

@@ -32,6 +32,7 @@
 
 #include "apply.h"
 #include "commands.h"
+#include "conntrack_sysctls.h"
 #include "gate.h"
 #include "input.h"
 #include "notify.h"
@@ -53,7 +54,7 @@ struct server {
 };
 
 struct daemon {
-	struct options o; /* strings are the caller's */
+	struct options o;	   /* strings are the caller's */
 	const char *proxy_off_why; /* static; NULL: the proxy runs */
 	char *node_name;
 	int lock_fd;
@@ -191,6 +192,21 @@ static void judge_api_address(const struct daemon *d)
 			 sockad_format(&server, at), owner->key);
 }
 
+/* After the first rules, which had the kernel load what has the sysctls.  Once
+ * at most: what an operator sets later is theirs. */
+static void set_conntrack_sysctls(struct daemon *d)
+{
+	cleanup_(text_free) struct text done = {0}, missing = {0};
+	int r = conntrack_sysctls_set(&d->o, "", &done, &missing);
+
+	if (done.len)
+		log_info("conntrack: %s", done.data);
+	if (r < 0)
+		log_warn("conntrack: %s; nodesplice init sets them where "
+			 "/proc/sys can be written",
+			 missing.len ? missing.data : strerror(-r));
+}
+
 static void on_first_synced(void *data)
 {
 	struct daemon *d = data;
@@ -198,6 +214,7 @@ static void on_first_synced(void *data)
 	log_info("serving %zu services with %zu frontends and %zu endpoints",
 		 plan_services_n(d->plan), plan_frontends_n(d->plan),
 		 plan_endpoints_n(d->plan));
+	set_conntrack_sysctls(d);
 	judge_api_address(d);
 	on_tick(&d->tick, loop_now_ms(d->loop));
 	notify_send("READY=1");

@@ -13,6 +13,7 @@
 #define CLIENT	(BIT(COMMAND_STATUS) | BIT(COMMAND_EXPLAIN))
 #define KERNEL	(RUN | BIT(COMMAND_CLEANUP) | BIT(COMMAND_CHECK))
 #define SOURCES (RUN | PLAN)
+#define SETUP	(RUN | BIT(COMMAND_INIT))
 #define BIT(n)	(1u << (n))
 
 static const struct {
@@ -130,6 +131,36 @@ static int set_duration(struct options *o, const struct option *row,
 	return 0;
 }
 
+/* Whole seconds as Go prints durations; 0 needs no unit. */
+static int set_seconds(struct options *o, const struct option *row,
+		       const char *value, struct errbuf *e)
+{
+	unsigned long long total = 0;
+	const char *at = value;
+
+	if (strcmp(value, "0") == 0)
+		at = "0s";
+	do {
+		char *end;
+		unsigned long long n = strtoull(at, &end, 10);
+		unsigned int unit = *end == 'h' ? 3600 :
+				    *end == 'm' ? 60 :
+				    *end == 's' ? 1 :
+						  0;
+
+		if (!isdigit((unsigned char)*at) || !unit ||
+		    n > row->max / unit || total + n * unit > row->max)
+			return refuse(row, value,
+				      "whole hours, minutes and seconds as "
+				      "24h0m0s, at most 596h; 0: as it is",
+				      e);
+		total += n * unit;
+		at = end + 1;
+	} while (*at);
+	*(uint32_t *)field(o, row) = (uint32_t)total;
+	return 0;
+}
+
 static int set_cidrs(struct options *o, const struct option *row,
 		     const char *value, struct errbuf *e)
 {
@@ -189,11 +220,14 @@ static int set_output(struct options *o, const struct option *row,
 
 #define FIELD(f) offsetof(struct options, f)
 
+/* The kernel keeps such a sysctl as jiffies in an int, at up to 1000 Hz. */
+#define SYSCTL_SECONDS_MAX 2145600 /* 596 h */
+
 /* Defaults stand in options_init(); the ports of metrics and healthz are
  * kube-proxy's, so that dashboards and load balancers find them. */
 static const struct option table[] = {
 	{"config", "FILE", "configuration file (kind NodespliceConfiguration)",
-	 SOURCES | KERNEL, set_string, FIELD(config), 0, 0},
+	 SOURCES | KERNEL | SETUP, set_string, FIELD(config), 0, 0},
 	{"kubeconfig", "FILE", "how to reach the API server", SOURCES | KERNEL,
 	 set_string, FIELD(kubeconfig), 0, 0},
 	{"context", "NAME", "context of the kubeconfig (its current one)",
@@ -216,7 +250,7 @@ static const struct option table[] = {
 	{"service-external-ips", "on|off",
 	 "serve the externalIPs of Services (on)", SOURCES, set_switch,
 	 FIELD(external_ips), 0, 0},
-	{"proxy", "on|off", "carry TCP through the proxy (on)", SOURCES,
+	{"proxy", "on|off", "carry TCP through the proxy (on)", SOURCES | SETUP,
 	 set_switch, FIELD(proxy), 0, 0},
 	{"workers", "N", "proxy threads (one per CPU)", RUN, set_number,
 	 FIELD(workers_n), 1, 256},
@@ -229,6 +263,27 @@ static const struct option table[] = {
 	{"drain-timeout", "TIME",
 	 "how long connections may go on after SIGTERM (30s)", RUN,
 	 set_duration, FIELD(drain_timeout_ms), 0, 3600000},
+	{"conntrack-max-per-core", "N",
+	 "connections to track for each CPU, of two entries each with the "
+	 "proxy (32768; 0: leave the table's size as it is)",
+	 SETUP, set_number, FIELD(conntrack_max_per_core), 0, INT_MAX},
+	{"conntrack-min", "N", "connections to track at least (131072)", SETUP,
+	 set_number, FIELD(conntrack_min), 0, INT_MAX},
+	{"conntrack-tcp-timeout-established", "TIME",
+	 "of idle TCP connections (24h; 0: as it is)", SETUP, set_seconds,
+	 FIELD(conntrack_tcp_established_s), 0, SYSCTL_SECONDS_MAX},
+	{"conntrack-tcp-timeout-close-wait", "TIME",
+	 "of TCP connections in CLOSE_WAIT (1h; 0: as it is)", SETUP,
+	 set_seconds, FIELD(conntrack_tcp_close_wait_s), 0, SYSCTL_SECONDS_MAX},
+	{"conntrack-tcp-be-liberal", "on|off",
+	 "let TCP packets out of window pass (on; off: as it is)", SETUP,
+	 set_switch, FIELD(conntrack_tcp_be_liberal), 0, 0},
+	{"conntrack-udp-timeout", "TIME",
+	 "of UDP flows without an answer (0: as it is)", SETUP, set_seconds,
+	 FIELD(conntrack_udp_s), 0, SYSCTL_SECONDS_MAX},
+	{"conntrack-udp-timeout-stream", "TIME", "of UDP flows (0: as it is)",
+	 SETUP, set_seconds, FIELD(conntrack_udp_stream_s), 0,
+	 SYSCTL_SECONDS_MAX},
 	{"masquerade-bit", "N", "packet mark bit of masquerading (14)", KERNEL,
 	 set_number, FIELD(masquerade_bit), 0, 31},
 	{"own-bit", "N", "packet mark bit of our own packets (12)", KERNEL,
@@ -275,6 +330,14 @@ int options_init(struct options *o)
 		.rule_priority = 99,
 		.route_table = 10240,
 		.drain_timeout_ms = 30000,
+		.conntrack_max_per_core = 32768,
+		.conntrack_min = 131072,
+		.conntrack_tcp_established_s = 24 * 3600,
+		.conntrack_tcp_close_wait_s = 3600,
+		/* Else a packet out of window is INVALID, is not translated
+		 * back and resets its connection
+		 * (kubernetes/kubernetes#74839). */
+		.conntrack_tcp_be_liberal = true,
 		.log_level = LOG_LEVEL_INFO,
 	};
 	policy_init(&o->policy);

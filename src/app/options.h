@@ -51,6 +51,11 @@ struct options {
 	uint32_t rule_priority, route_table;
 	struct sockad metrics_at, healthz_at; /* port 0: none */
 	uint32_t drain_timeout_ms;
+	/* kube-proxy's, see conntrack_sysctls.h; 0: leave as it is. */
+	uint32_t conntrack_max_per_core, conntrack_min;
+	uint32_t conntrack_tcp_established_s, conntrack_tcp_close_wait_s;
+	uint32_t conntrack_udp_s, conntrack_udp_stream_s;
+	bool conntrack_tcp_be_liberal;
 	enum log_level log_level;
 	bool json;
 	struct policy policy; /* node-wide */

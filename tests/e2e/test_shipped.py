@@ -129,7 +129,8 @@ def test_the_daemon_runs_with_four_capabilities_and_init_alone_with_all():
     assert not context.get("privileged")
     assert context["allowPrivilegeEscalation"] is False
     assert context["readOnlyRootFilesystem"] is True
-    assert container("init")["args"] == ["init"]
+    assert container("init")["args"] == [
+        "init", "--config=/etc/nodesplice/config.yaml"]
     assert container("init")["securityContext"]["privileged"] is True
 
 
@@ -285,7 +286,7 @@ def test_the_unit_reads_the_environment_file():
     lines = [line for line in read("nodesplice.env").splitlines()
              if line and not line.startswith("#")]
     assert [line.partition("=")[0] for line in lines] == \
-        ["NODESPLICE_OPTIONS"]
+        ["NODESPLICE_OPTIONS", "NODESPLICE_INIT_OPTIONS"]
 
 
 def test_the_options_of_the_environment_file_exist():

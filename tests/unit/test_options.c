@@ -12,7 +12,7 @@ static struct errbuf e;
 
 static int parse(const char *line)
 {
-	char copy[256], *rest = copy, *word, *argv[16];
+	char copy[512], *rest = copy, *word, *argv[16];
 	int argc = 0;
 
 	snprintf(copy, sizeof(copy), "nodesplice %s", line);
@@ -99,6 +99,40 @@ static void explain_takes_its_target_and_a_format(void **state)
 	assert_says("status -o xml", "text, json");
 }
 
+static void conntrack_flags_are_those_of_kube_proxy(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("run"), 0);
+	assert_int_equal(o.conntrack_max_per_core, 32768);
+	assert_int_equal(o.conntrack_min, 131072);
+	assert_int_equal(o.conntrack_tcp_established_s, 86400);
+	assert_int_equal(o.conntrack_tcp_close_wait_s, 3600);
+	assert_int_equal(o.conntrack_udp_s, 0);
+	assert_true(o.conntrack_tcp_be_liberal);
+	assert_int_equal(parse("init --conntrack-max-per-core 0 "
+			       "--conntrack-tcp-timeout-established 24h0m0s "
+			       "--conntrack-tcp-timeout-close-wait 1h30m "
+			       "--conntrack-tcp-be-liberal=false "
+			       "--conntrack-udp-timeout 0 "
+			       "--conntrack-udp-timeout-stream 180s"),
+			 0);
+	assert_int_equal(o.conntrack_max_per_core, 0);
+	assert_int_equal(o.conntrack_tcp_established_s, 86400);
+	assert_int_equal(o.conntrack_tcp_close_wait_s, 5400);
+	assert_false(o.conntrack_tcp_be_liberal);
+	assert_int_equal(o.conntrack_udp_stream_s, 180);
+	assert_says("init --conntrack-udp-timeout 5", "24h0m0s");
+	assert_says("init --conntrack-udp-timeout 5s5", "24h0m0s");
+	assert_says("init --conntrack-udp-timeout 500ms", "24h0m0s");
+	assert_says("init --conntrack-udp-timeout 597h", "at most 596h");
+	assert_says("init --conntrack-udp-timeout 596h1s", "at most 596h");
+	assert_says("init --conntrack-udp-timeout 99999999999999999999s",
+		    "at most 596h");
+	assert_says("init --conntrack-udp-timeout -5s", "24h0m0s");
+	assert_says("init --conntrack-min -1", "0 to");
+	assert_says("plan --conntrack-min 1", "no such option of plan");
+}
+
 static void write_config(char *path, const char *text)
 {
 	int fd = mkstemp(path);
@@ -170,6 +204,7 @@ int main(void)
 		T(a_unique_beginning_stands_for_an_option),
 		T(a_mistake_is_named_with_what_was_meant),
 		T(explain_takes_its_target_and_a_format),
+		T(conntrack_flags_are_those_of_kube_proxy),
 		T(a_file_sets_what_flags_set_and_flags_win),
 		T(a_bad_file_is_refused_by_key),
 	};

@@ -378,6 +378,8 @@ static int build_port(struct building *b, struct plan_port *pp, size_t port,
 	pp->protocol = p->protocol;
 	pp->family = family;
 	pp->port = p->port;
+	if (b->s->affinity == SESSION_AFFINITY_CLIENT_IP)
+		pp->affinity_s = b->s->affinity_timeout_s;
 	if (asprintf(&pp->name, *p->name ? "%s:%s" : "%s", b->s->key, p->name) <
 	    0) {
 		pp->name = NULL;

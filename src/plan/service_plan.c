@@ -51,7 +51,8 @@ static bool ports_equal(const struct plan_port *a, const struct plan_port *b)
 	    a->family != b->family || a->port != b->port ||
 	    a->endpoints_n != b->endpoints_n || a->serving_n != b->serving_n ||
 	    a->frontends_n != b->frontends_n ||
-	    a->source_ranges_n != b->source_ranges_n)
+	    a->source_ranges_n != b->source_ranges_n ||
+	    a->affinity_s != b->affinity_s)
 		return false;
 	for (size_t i = 0; i < a->endpoints_n; i++) {
 		if (!endpoints_equal(&a->endpoints[i], &b->endpoints[i]))

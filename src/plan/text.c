@@ -43,8 +43,11 @@ static void text_port(const struct plan_port *pp, struct text *t)
 {
 	char range[CIDR_STRLEN];
 
-	text_addf(t, "  port %s %s ipv%c\n", pp->name,
+	text_addf(t, "  port %s %s ipv%c", pp->name,
 		  protocol_name(pp->protocol), addr_family_digit(pp->family));
+	if (pp->affinity_s)
+		text_addf(t, " affinity=%us", pp->affinity_s);
+	text_add(t, "\n");
 	for (size_t i = 0; i < pp->frontends_n; i++)
 		text_frontend(&pp->frontends[i], t);
 	for (size_t i = 0; i < pp->source_ranges_n; i++)

@@ -438,6 +438,33 @@ static void of_tcp_nothing_is_kept_for_established_flows(void **state)
 	assert_int_equal(plan_service(p, "default/web")->ports[0].serving_n, 0);
 }
 
+static void a_port_says_how_long_clients_keep_their_endpoint(void **state)
+{
+	struct service *s = a_service("web", "10.96.0.1");
+	struct text t = {0};
+
+	(void)state;
+	store_put_service(st, s);
+	update();
+	assert_int_equal(plan_service(p, "default/web")->ports[0].affinity_s,
+			 0);
+	s = a_service("web", "10.96.0.1");
+	s->affinity = SESSION_AFFINITY_CLIENT_IP;
+	s->affinity_timeout_s = 60;
+	store_put_service(st, s);
+	assert_string_equal(update(), "~web ");
+	assert_int_equal(plan_service(p, "default/web")->ports[0].affinity_s,
+			 60);
+	assert_int_equal(plan_text(p, &t), 0);
+	assert_non_null(strstr(t.data, "tcp ipv4 affinity=60s\n"));
+	text_free(&t);
+	s = a_service("web", "10.96.0.1");
+	s->affinity = SESSION_AFFINITY_CLIENT_IP;
+	s->affinity_timeout_s = 61;
+	store_put_service(st, s);
+	assert_string_equal(update(), "~web ");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -456,6 +483,7 @@ int main(void)
 		T(external_ips_can_be_switched_off),
 		T(a_udp_flow_may_stay_wherever_it_is_served),
 		T(of_tcp_nothing_is_kept_for_established_flows),
+		T(a_port_says_how_long_clients_keep_their_endpoint),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

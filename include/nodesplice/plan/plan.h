@@ -90,6 +90,8 @@ struct plan_port {
 	size_t frontends_n;
 	struct cidr *source_ranges; /* sorted, disjoint, of the family; owned */
 	size_t source_ranges_n;
+	uint32_t affinity_s; /* sessionAffinity ClientIP: how long a client that
+				is quiet keeps its endpoint; 0: none */
 };
 
 enum plan_mode_reason {

@@ -10,6 +10,12 @@
  * cursor over a large result.  kube-proxy never ends those.  So the question is
  * put to TCP_INFO, now and then: was something sent, or sent again, after the
  * last acknowledgement came, and has none come since that was first seen?
+ *
+ * One question without an answer says nothing, however long ago it was: the
+ * answer may be lost, Linux answers no two probes within half a second
+ * (tcp_invalid_ratelimit), and to a window that has been closed for long the
+ * next question comes only after up to two minutes (TCP_RTO_MAX).  So it takes
+ * two.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -53,6 +59,30 @@ static bool answer_due(const struct tcp_info *i)
 		i->tcpi_last_data_sent < i->tcpi_last_ack_recv);
 }
 
+/* Whether another question followed the one that was first seen unanswered. */
+static bool asked_again(const struct tcp_info *i, uint64_t since_ms,
+			uint64_t now_ms)
+{
+	return i->tcpi_probes > 1 ||
+	       (i->tcpi_unacked > 0 &&
+		now_ms - i->tcpi_last_data_sent > since_ms);
+}
+
+bool px_peer_judge(const struct tcp_info *i, uint64_t *since_ms,
+		   uint32_t timeout_ms, uint64_t now_ms)
+{
+	if (!answer_due(i)) {
+		*since_ms = 0;
+		return false;
+	}
+	if (*since_ms == 0 || now_ms - i->tcpi_last_ack_recv > *since_ms) {
+		*since_ms = now_ms;
+		return false;
+	}
+	return now_ms - *since_ms >= timeout_ms &&
+	       asked_again(i, *since_ms, now_ms);
+}
+
 bool px_peer_silent(int fd, uint64_t *since_ms, uint32_t timeout_ms,
 		    uint64_t now_ms)
 {
@@ -61,13 +91,5 @@ bool px_peer_silent(int fd, uint64_t *since_ms, uint32_t timeout_ms,
 
 	if (getsockopt(fd, SOL_TCP, TCP_INFO, &info, &len) < 0)
 		return false;
-	if (!answer_due(&info)) {
-		*since_ms = 0;
-		return false;
-	}
-	if (*since_ms == 0 || now_ms - info.tcpi_last_ack_recv > *since_ms) {
-		*since_ms = now_ms;
-		return false;
-	}
-	return now_ms - *since_ms >= timeout_ms;
+	return px_peer_judge(&info, since_ms, timeout_ms, now_ms);
 }

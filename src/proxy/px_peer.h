@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct tcp_info;
+
 /**
  * px_peer_keepalive() - Let the kernel probe a peer while nothing is sent
  * @keepalive_ms:	POLICY_TCP_KEEPALIVE; 0: off
@@ -18,13 +20,24 @@
 void px_peer_keepalive(int fd, uint32_t keepalive_ms);
 
 /**
- * px_peer_silent() - Whether a peer has left bytes unacknowledged for too long
- * @since_ms:	Kept by the caller between calls, 0 at first: since when bytes
- *		are known to wait without any answer
+ * px_peer_judge() - Whether a peer has left questions unanswered for too long
+ * @i:		What the kernel knows at @now_ms
+ * @since_ms:	Kept by the caller between calls, 0 at first: since when a
+ *		question is known to wait without any answer
  * @timeout_ms:	POLICY_TCP_USER_TIMEOUT
  *
- * Never true before @timeout_ms of silence; called every half of it, true
- * after one and a half at the latest.
+ * A question is what a living peer acknowledges: bytes, also those sent again,
+ * or the probe of a closed window.  Pure.  Never true before @timeout_ms of
+ * silence, nor for one question alone; called every half of @timeout_ms, true
+ * after one and a half of it at the latest.  Only a peer whose window has been
+ * closed for longer than that is asked more seldom: it has until the second
+ * question.
+ */
+bool px_peer_judge(const struct tcp_info *i, uint64_t *since_ms,
+		   uint32_t timeout_ms, uint64_t now_ms);
+
+/**
+ * px_peer_silent() - px_peer_judge() of a socket; false for what is none
  */
 bool px_peer_silent(int fd, uint64_t *since_ms, uint32_t timeout_ms,
 		    uint64_t now_ms);

@@ -5,8 +5,11 @@
  * 1. It ends a connection whose living peer does not read: each zero-window
  *    probe is answered, and the sender gets ETIMEDOUT all the same (since
  *    Linux 5.11, tcp_probe_timer()).
- * 2. TCP_INFO tells such a peer from a dead one: each probe and each byte that
- *    is sent again has its answer, though some bytes may stay unacknowledged.
+ * 2. TCP_INFO tells such a peer from a dead one: it answers probes and bytes
+ *    that are sent again, though some bytes may stay unacknowledged.
+ * 3. But not each of them: the second probe, 0.4 s after the first one, finds
+ *    answers limited to one in 0.5 s (tcp_invalid_ratelimit), and waits 0.8 s
+ *    for the third.  Two in a row are never left without an answer.
  *
  * px_peer.c relies on them.
  */
@@ -67,12 +70,19 @@ static void a_living_peer_is_timed_out(void)
 	close(fd);
 }
 
-static int answered(int fd)
+static struct tcp_info info_of(int fd)
 {
 	struct tcp_info i;
 	socklen_t len = sizeof(i);
 
 	claim(getsockopt(fd, SOL_TCP, TCP_INFO, &i, &len) == 0, "TCP_INFO");
+	return i;
+}
+
+static int answered(int fd)
+{
+	const struct tcp_info i = info_of(fd);
+
 	return i.tcpi_probes == 0 &&
 	       (i.tcpi_unacked == 0 ||
 		i.tcpi_last_data_sent >= i.tcpi_last_ack_recv);
@@ -94,9 +104,28 @@ static void tcp_info_knows_better(void)
 	close(fd);
 }
 
+static void no_two_probes_stay_without_an_answer(void)
+{
+	int fd = stuck_sender(), tries = WAIT_MS;
+	unsigned int unanswered = 0;
+
+	/* backoff counts probes, probes those since the last answer. */
+	for (struct tcp_info i = {0}; i.tcpi_backoff < 4 && tries > 0;
+	     tries--) {
+		i = info_of(fd);
+		if (i.tcpi_probes > unanswered)
+			unanswered = i.tcpi_probes;
+		usleep(1000);
+	}
+	claim(tries > 0, "four probes");
+	claim(unanswered < 2, "one at a time without an answer");
+	close(fd);
+}
+
 int main(void)
 {
 	a_living_peer_is_timed_out();
 	tcp_info_knows_better();
+	no_two_probes_stay_without_an_answer();
 	return 0;
 }

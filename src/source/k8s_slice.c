@@ -7,10 +7,32 @@
 #include "nodesplice/base/limits.h"
 #include "nodesplice/source/k8s_decode.h"
 
+struct slice_labels {
+	char *service; /* owned */
+	bool headless;
+};
+
+static void slice_labels_done(struct slice_labels *l)
+{
+	free(l->service);
+}
+
+/* That the label is there says it, whatever its value. */
+static int read_presence(struct k8s_reader *r, struct json v, void *out)
+{
+	(void)r;
+	(void)v;
+	*(bool *)out = true;
+	return 0;
+}
+
 static int read_slice_labels(struct k8s_reader *r, struct json v, void *out)
 {
 	static const struct k8s_field fields[] = {
-		{"kubernetes.io/service-name", k8s_read_label_or_empty, 0},
+		{"kubernetes.io/service-name", k8s_read_label_or_empty,
+		 AT(slice_labels, service)},
+		{"service.kubernetes.io/headless", read_presence,
+		 AT(slice_labels, headless)},
 	};
 
 	return K8S_READ_FIELDS(r, v, fields, out);
@@ -49,18 +71,23 @@ static int read_slice_metadata(struct k8s_reader *r, struct json v, void *out)
 	static const struct k8s_field fields[] = {
 		{"annotations", read_slice_annotations, 0},
 	};
-	cleanup_(freep) char *service = NULL;
+	cleanup_(slice_labels_done) struct slice_labels labels = {0};
 	struct endpoint_slice *s = out;
-	int error = K8S_READ_FIELDS(r, v, label_fields, &service);
+	int error = K8S_READ_FIELDS(r, v, label_fields, &labels);
 
 	if (error < 0)
 		return error;
-	if (!service || !*service)
+	if (!labels.service || !*labels.service)
 		return k8s_refuse_at(r, -ENOENT,
 				     "no label kubernetes.io/service-name");
+	/* server.go: kube-proxy's selector of slices; the API server applies
+	 * it to what it sends, nobody to manifests. */
+	if (labels.headless)
+		return k8s_refuse_at(r, -ENOENT,
+				     "label service.kubernetes.io/headless");
 	if (asprintf(&s->service_key, "%.*s/%s",
 		     (int)(strchr(s->key, '/') - s->key), s->key,
-		     service) < 0) {
+		     labels.service) < 0) {
 		s->service_key = NULL;
 		return -ENOMEM;
 	}

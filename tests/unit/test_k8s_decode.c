@@ -638,6 +638,27 @@ static void a_slice_of_no_service_is_told_apart(void **state)
 	}
 }
 
+static void a_slice_of_a_headless_service_is_told_apart(void **state)
+{
+	static const char *const values[] = {"''", "'true'", "'false'"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		struct endpoint_slice *s = NULL;
+		char object[256];
+
+		snprintf(object, sizeof(object),
+			 "{'metadata':{'name':'x','labels':{"
+			 "'kubernetes.io/service-name':'web',"
+			 "'service.kubernetes.io/headless':%s}},"
+			 "'addressType':'IPv4'}",
+			 values[i]);
+		assert_int_equal(k8s_decode_slice(parsed(object), &s, &e),
+				 -ENOENT);
+		assert_null(s);
+	}
+}
+
 static void a_bad_field_refuses_the_slice_and_is_named(void **state)
 {
 	static const struct {
@@ -848,6 +869,7 @@ int main(void)
 		cmocka_unit_test(
 			absent_conditions_mean_ready_serving_not_terminating),
 		cmocka_unit_test(a_slice_of_no_service_is_told_apart),
+		cmocka_unit_test(a_slice_of_a_headless_service_is_told_apart),
 		cmocka_unit_test(a_bad_field_refuses_the_slice_and_is_named),
 		cmocka_unit_test(
 			a_slice_holds_as_many_endpoints_as_the_api_allows),

@@ -39,8 +39,9 @@ enum k8s_kind k8s_item_kind_of(struct json list);
  */
 int k8s_decode_service(struct json object, struct service **ret_service,
 		       struct errbuf *e);
-/* One discovery.k8s.io/v1 EndpointSlice.  -ENOENT: no Service's slice (it has
- * no label kubernetes.io/service-name); to be skipped silently. */
+/* One discovery.k8s.io/v1 EndpointSlice.  -ENOENT: not for us (no label
+ * kubernetes.io/service-name, or one that says headless); to be skipped
+ * silently. */
 int k8s_decode_slice(struct json object, struct endpoint_slice **ret_slice,
 		     struct errbuf *e);
 /* One v1 Node. */

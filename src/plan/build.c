@@ -44,8 +44,16 @@ static int want(struct wanted_frontends *w, const struct service *s,
 	if (number == 0 || !has_family(s, addr->family))
 		return 0;
 	for (size_t i = 0; i < w->n; i++) {
-		if (memcmp(&w->items[i].key, &f.key, sizeof(f.key)) == 0)
-			return 0;
+		struct wanted_frontend *same = &w->items[i];
+
+		if (memcmp(&same->key, &f.key, sizeof(f.key)) != 0)
+			continue;
+		/* An external IP that is the load balancer's too is behind
+		 * its source ranges. */
+		if (same->kind == PLAN_EXTERNAL_IP &&
+		    kind == PLAN_LOAD_BALANCER)
+			same->kind = kind;
+		return 0;
 	}
 	return ARRAY_APPEND(w->items, w->n, w->room, f);
 }

@@ -316,6 +316,28 @@ source_ranges_are_disjoint_and_a_zero_prefix_is_no_filter(void **state)
 	assert_false(frontend("default/web", PLAN_LOAD_BALANCER)->firewalled);
 }
 
+static void
+an_external_ip_of_the_balancer_too_is_behind_its_source_ranges(void **state)
+{
+	struct service *s = a_load_balancer("web");
+	struct addr other;
+
+	(void)state;
+	s->source_ranges = calloc(1, sizeof(*s->source_ranges));
+	cidr_parse("192.0.2.0/24", &s->source_ranges[s->source_ranges_n++]);
+	s->external_ips = calloc(2, sizeof(*s->external_ips));
+	s->external_ips[s->external_ips_n++] = an_addr("203.0.113.5");
+	s->external_ips[s->external_ips_n++] = an_addr("198.51.100.7");
+	store_put_service(st, s);
+	update();
+	assert_true(frontend("default/web", PLAN_LOAD_BALANCER)->firewalled);
+	/* The only one left of its kind is the other address. */
+	other = an_addr("198.51.100.7");
+	assert_true(addr_equal(
+		&frontend("default/web", PLAN_EXTERNAL_IP)->at.addr, &other));
+	assert_false(frontend("default/web", PLAN_EXTERNAL_IP)->firewalled);
+}
+
 static void a_source_range_with_the_node_admits_the_address_itself(void **state)
 {
 	struct service *s = a_load_balancer("web");
@@ -478,6 +500,7 @@ int main(void)
 		T(what_is_not_ours_is_left_alone),
 		T(udp_and_kernel_mode_are_not_proxied),
 		T(source_ranges_are_disjoint_and_a_zero_prefix_is_no_filter),
+		T(an_external_ip_of_the_balancer_too_is_behind_its_source_ranges),
 		T(a_source_range_with_the_node_admits_the_address_itself),
 		T(pods_are_told_from_others_in_each_family_alone),
 		T(external_ips_can_be_switched_off),

@@ -5,6 +5,7 @@ unit   meson's tests (unit, fuzz corpora, kernel facts, checks), plain build
 asan   the same with AddressSanitizer and UndefinedBehaviorSanitizer
 tsan   those of the proxy and of the loop with ThreadSanitizer
 golden manifests, their plan and their ruleset, ASan build
+differential  random manifests: their plan against a model of the rules
 netns  the whole daemon in namespaces, fed with manifests, ASan build
 e2e    the whole daemon beside a real API server, ASan build
 conformance  the cases of tests/conformance with nodesplice as the proxy and
@@ -214,8 +215,8 @@ def need_kube():
 
 
 def main():
-    parts = ("unit", "asan", "tsan", "golden", "netns", "e2e", "conformance",
-             "oracle")
+    parts = ("unit", "asan", "tsan", "golden", "differential", "netns", "e2e",
+             "conformance", "oracle")
     parser = argparse.ArgumentParser(prog="tests/run")
     parser.add_argument("--only", metavar="PATTERN",
                         help="only tests whose name has it")
@@ -237,7 +238,7 @@ def main():
             run_meson("asan", count, args.only)
         elif part == "tsan":
             run_meson("tsan", count, args.only, THREADED.search)
-        elif part in ("golden", "netns"):
+        elif part in ("golden", "differential", "netns"):
             run_pytest(part, count, args.only, [part])
         elif part == "e2e":
             need_kube()

@@ -82,6 +82,23 @@ static void tell_problems(struct apply *a, const struct plan_change *c)
 	}
 }
 
+static void tell_left_out(struct apply *a)
+{
+	uint64_t *told_n = &a->o.observed->node_port_addrs_left_out_n;
+	struct errbuf e;
+
+	if (a->dp.node_ports.left_out_n && !*told_n) {
+		errf(&e, 0,
+		     "--nodeport-addresses: more than %d local addresses, node "
+		     "ports are not served on the others (all has no limit)",
+		     LIMIT_NODE_PORT_ADDRS);
+		log_warn("%s", e.text);
+		observed_problem(a->o.observed, "", e.text,
+				 clock_realtime_ms());
+	}
+	*told_n = a->dp.node_ports.left_out_n;
+}
+
 /* The Node or our addresses may be others now. */
 static void follow_node(struct apply *a)
 {
@@ -98,8 +115,9 @@ static void follow_node(struct apply *a)
 		store_mark_all_dirty(a->o.store);
 	dataplane_copy(&dp, &a->dp);
 	dataplane_context(&a->dp, ctx); /* which owns the strings */
-	health_ports_addresses(a->o.health_ports, a->dp.node_port_addrs,
+	health_ports_addresses(a->o.health_ports, a->dp.node_ports.addrs,
 			       a->dp.nfp.node_port_addrs_n);
+	tell_left_out(a);
 	if (nfp_update_options(a->o.nfp, &a->dp.nfp, &e) < 0) {
 		log_err("the node's addresses are not in the kernel yet: %s",
 			e.text);

@@ -51,25 +51,48 @@ void dataplane_proxy(const struct options *o, struct px_options *ret_px)
 		ret_px->port[i] = entry_port(o, i);
 }
 
-static void derive_local_pods(const struct options *o, const struct node *node,
-			      struct dataplane *dp)
+static void add_local_pods(struct dataplane *dp, const struct cidr *from,
+			   size_t n)
 {
-	const struct cidr *from = o->pod_cidrs;
-	size_t n = o->pod_cidrs_n;
-
-	if (!o->pod_cidrs_given) {
-		from = node ? node->pod_cidrs : NULL;
-		n = node ? node->pod_cidrs_n : 0;
-	}
-	for (size_t i = 0; i < n && i < DATAPLANE_ADDRS_MAX; i++)
+	for (size_t i = 0; i < n && i < DATAPLANE_ADDRS_MAX; i++) {
 		dp->local_pods[dp->nfp.local_pods_n++] = from[i];
+		dp->has_pod_detector[plan_family(from[i].addr.family)] = true;
+	}
 }
 
-static void derive_detectors(struct dataplane *dp)
+static void detect_by_interface(struct dataplane *dp, const char *name,
+				bool is_prefix)
 {
-	for (size_t i = 0; i < dp->nfp.local_pods_n; i++)
-		dp->has_pod_detector[plan_family(dp->local_pods[i].addr.family)] =
-			true;
+	snprintf(dp->nfp.pod_interface, sizeof(dp->nfp.pod_interface), "%s",
+		 name);
+	dp->nfp.pod_interface_is_prefix = is_prefix;
+	dp->has_pod_detector[0] = dp->has_pod_detector[1] = true;
+}
+
+static void derive_detectors(const struct options *o, const struct node *node,
+			     struct dataplane *dp)
+{
+	switch (options_detect_local(o)) {
+	case DETECT_LOCAL_CLUSTER_CIDR:
+		add_local_pods(dp, o->cluster_cidrs.items, o->cluster_cidrs.n);
+		break;
+	case DETECT_LOCAL_NODE_CIDR:
+		if (o->pod_cidrs.given)
+			add_local_pods(dp, o->pod_cidrs.items, o->pod_cidrs.n);
+		else if (node)
+			add_local_pods(dp, node->pod_cidrs, node->pod_cidrs_n);
+		break;
+	case DETECT_LOCAL_BRIDGE_INTERFACE:
+		detect_by_interface(dp, o->pod_bridge_interface, false);
+		break;
+	case DETECT_LOCAL_INTERFACE_NAME_PREFIX:
+		detect_by_interface(dp, o->pod_interface_name_prefix, true);
+		break;
+	case DETECT_LOCAL_DEFAULT:
+	case DETECT_LOCAL_NONE:
+	case DETECT_LOCAL_MAX_:
+		break;
+	}
 }
 
 /* As the Node says it, also where that is no address of an interface; the
@@ -96,15 +119,29 @@ static void derive_addresses(const struct node *node,
 						 preferred, preferred_n);
 
 		dp->nfp.node_addr[i] = a;
-		if (a.family != AF_UNSPEC)
-			dp->node_port_addrs[dp->nfp.node_port_addrs_n++] = a;
+	}
+}
+
+static void derive_node_ports(const struct options *o,
+			      const struct netdev *netdev, struct dataplane *dp)
+{
+	const struct netdev_addr *local;
+	size_t local_n = netdev_addrs(netdev, &local);
+
+	node_ports_find(&o->node_ports, local, local_n, dp->nfp.node_addr,
+			&dp->node_ports);
+	dp->nfp.node_port_addrs_n = dp->node_ports.addrs_n;
+	for (size_t i = 0; i < 2; i++) {
+		dp->nfp.node_ports_everywhere[i] = dp->node_ports.everywhere[i];
+		dp->nfp.node_ports_on_loopback[i] =
+			dp->node_ports.on_loopback[i];
 	}
 }
 
 static void point_at_self(struct dataplane *dp)
 {
 	dp->nfp.local_pods = dp->local_pods;
-	dp->nfp.node_port_addrs = dp->node_port_addrs;
+	dp->nfp.node_port_addrs = dp->node_ports.addrs;
 }
 
 void dataplane_derive(const struct options *o, const struct node *node,
@@ -112,10 +149,11 @@ void dataplane_derive(const struct options *o, const struct node *node,
 {
 	memset(ret_dp, 0, sizeof(*ret_dp));
 	dataplane_static(o, &ret_dp->nfp);
-	derive_local_pods(o, node, ret_dp);
-	derive_detectors(ret_dp);
-	if (netdev)
+	derive_detectors(o, node, ret_dp);
+	if (netdev) {
 		derive_addresses(node, netdev, ret_dp);
+		derive_node_ports(o, netdev, ret_dp);
+	}
 	derive_node_ips(node, ret_dp);
 	if (node && node->zone)
 		snprintf(ret_dp->zone, sizeof(ret_dp->zone), "%s", node->zone);
@@ -146,7 +184,7 @@ bool dataplane_equal(const struct dataplane *a, const struct dataplane *b)
 {
 	if (strcmp(a->zone, b->zone) != 0 ||
 	    a->nfp.local_pods_n != b->nfp.local_pods_n ||
-	    a->nfp.node_port_addrs_n != b->nfp.node_port_addrs_n ||
+	    memcmp(&a->node_ports, &b->node_ports, sizeof(a->node_ports)) ||
 	    !addr_equal(&a->nfp.node_addr[0], &b->nfp.node_addr[0]) ||
 	    !addr_equal(&a->nfp.node_addr[1], &b->nfp.node_addr[1]) ||
 	    !addr_equal(&a->node_ip[0], &b->node_ip[0]) ||
@@ -154,10 +192,6 @@ bool dataplane_equal(const struct dataplane *a, const struct dataplane *b)
 		return false;
 	for (size_t i = 0; i < a->nfp.local_pods_n; i++) {
 		if (cidr_compare(&a->local_pods[i], &b->local_pods[i]))
-			return false;
-	}
-	for (size_t i = 0; i < a->nfp.node_port_addrs_n; i++) {
-		if (!addr_equal(&a->node_port_addrs[i], &b->node_port_addrs[i]))
 			return false;
 	}
 	return true;

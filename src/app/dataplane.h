@@ -11,6 +11,7 @@
 #include "nodesplice/nft/nfp.h"
 #include "nodesplice/proxy/px.h"
 
+#include "node_ports.h"
 #include "options.h"
 
 #define DATAPLANE_ADDRS_MAX 16
@@ -18,7 +19,7 @@
 struct dataplane {
 	struct nfp_options nfp; /* pointers into this struct */
 	struct cidr local_pods[DATAPLANE_ADDRS_MAX];
-	struct addr node_port_addrs[DATAPLANE_ADDRS_MAX];
+	struct node_port_places node_ports;
 	bool has_pod_detector[2]; /* for plan_context */
 	struct addr node_ip[2];
 	char zone[256]; /* "" : unknown */
@@ -29,9 +30,8 @@ struct dataplane {
  * @node:	Our Node object; NULL: not there
  * @netdev:	NULL: without the addresses that it has
  *
- * Local pods: --pod-cidr, else the Node's podCIDRs (detectLocalMode NodeCIDR).
- * Node ports: on the Node's addresses ("primary", the default of kube-proxy's
- * nftables mode), else on the address found by netdev_node_addr().
+ * Local pods: as --detect-local-mode says.  Node ports: as --nodeport-addresses
+ * says, where "primary" means the addresses of netdev_node_addr().
  */
 void dataplane_derive(const struct options *o, const struct node *node,
 		      const struct netdev *netdev, struct dataplane *ret_dp);

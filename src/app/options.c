@@ -165,12 +165,13 @@ static int set_cidrs(struct options *o, const struct option *row,
 		     const char *value, struct errbuf *e)
 {
 	cleanup_(freep) char *copy = strdup(value);
+	struct cidr_list *list = field(o, row);
 	char *rest = copy, *one;
 
 	if (!copy)
 		return -ENOMEM;
-	o->pod_cidrs_n = 0;
-	o->pod_cidrs_given = true;
+	list->n = 0;
+	list->given = true;
 	while ((one = strsep(&rest, ","))) {
 		struct cidr c;
 
@@ -179,11 +180,64 @@ static int set_cidrs(struct options *o, const struct option *row,
 				      "prefixes like 10.244.1.0/24, separated "
 				      "by commas",
 				      e);
-		if (ARRAY_APPEND(o->pod_cidrs, o->pod_cidrs_n,
-				 o->pod_cidrs_room, c) < 0)
+		if (ARRAY_APPEND(list->items, list->n, list->room, c) < 0)
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+static int set_detect_local(struct options *o, const struct option *row,
+			    const char *value, struct errbuf *e)
+{
+	static const char *const names[] = {
+		[DETECT_LOCAL_DEFAULT] = "",
+		[DETECT_LOCAL_CLUSTER_CIDR] = "ClusterCIDR",
+		[DETECT_LOCAL_NODE_CIDR] = "NodeCIDR",
+		[DETECT_LOCAL_BRIDGE_INTERFACE] = "BridgeInterface",
+		[DETECT_LOCAL_INTERFACE_NAME_PREFIX] = "InterfaceNamePrefix",
+		[DETECT_LOCAL_NONE] = "none",
+	};
+	static_assert(ARRAY_SIZE(names) == DETECT_LOCAL_MAX_, "a name each");
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(names[i], value) == 0) {
+			o->detect_local = (enum detect_local)i;
+			return 0;
+		}
+	}
+	return refuse(row, value,
+		      "ClusterCIDR, NodeCIDR, BridgeInterface, "
+		      "InterfaceNamePrefix, none",
+		      e);
+}
+
+/* As the kernel allows it (net/core/dev.c, dev_valid_name()). */
+static int set_interface(struct options *o, const struct option *row,
+			 const char *value, struct errbuf *e)
+{
+	size_t n = strlen(value);
+
+	if (n == 0 || n >= 16 || strcmp(value, ".") == 0 ||
+	    strcmp(value, "..") == 0 || value[strcspn(value, "/: \t\n\v\f\r*")])
+		return refuse(row, value, "an interface's name", e);
+	return set_string(o, row, value, e);
+}
+
+static int set_node_ports(struct options *o, const struct option *row,
+			  const char *value, struct errbuf *e)
+{
+	char bad[64] = "";
+	int r = node_ports_parse(field(o, row), value, bad, sizeof(bad));
+
+	return r == -EINVAL ? refuse(row, bad, NODE_PORTS_ALLOWED, e) : r;
+}
+
+enum detect_local options_detect_local(const struct options *o)
+{
+	if (o->detect_local != DETECT_LOCAL_DEFAULT)
+		return o->detect_local;
+	return o->cluster_cidrs.n ? DETECT_LOCAL_CLUSTER_CIDR :
+				    DETECT_LOCAL_NODE_CIDR;
 }
 
 static int set_address(struct options *o, const struct option *row,
@@ -242,9 +296,26 @@ static const struct option table[] = {
 	 "serve the Services labelled with this service-proxy-name instead of "
 	 "those without",
 	 SOURCES, set_string, FIELD(service_proxy_name), 0, 0},
+	{"detect-local-mode", "MODE",
+	 "how pods of this node are told from others: ClusterCIDR, NodeCIDR, "
+	 "BridgeInterface, InterfaceNamePrefix, none (ClusterCIDR with "
+	 "--cluster-cidr, else NodeCIDR)",
+	 SOURCES, set_detect_local, 0, 0, 0},
+	{"cluster-cidr", "CIDR,...", "ClusterCIDR: addresses of all pods",
+	 SOURCES, set_cidrs, FIELD(cluster_cidrs), 0, 0},
 	{"pod-cidr", "CIDR,...",
-	 "addresses of this node's pods (the Node's podCIDRs)", SOURCES,
-	 set_cidrs, FIELD(pod_cidrs), 0, 0},
+	 "NodeCIDR: addresses of this node's pods (the Node's podCIDRs)",
+	 SOURCES, set_cidrs, FIELD(pod_cidrs), 0, 0},
+	{"pod-bridge-interface", "NAME",
+	 "BridgeInterface: the bridge of this node's pods", SOURCES,
+	 set_interface, FIELD(pod_bridge_interface), 0, 0},
+	{"pod-interface-name-prefix", "PREFIX",
+	 "InterfaceNamePrefix: how the names of pods' interfaces begin",
+	 SOURCES, set_interface, FIELD(pod_interface_name_prefix), 0, 0},
+	{"nodeport-addresses", "LIST",
+	 "addresses that node ports are served on: primary, localhost, all, "
+	 "prefixes (primary)",
+	 SOURCES, set_node_ports, FIELD(node_ports), 0, 0},
 	{"masquerade-all", "on|off", "masquerade also pods' ClusterIP traffic",
 	 SOURCES, set_switch, FIELD(masquerade_all), 0, 0},
 	{"service-external-ips", "on|off",
@@ -340,6 +411,7 @@ int options_init(struct options *o)
 		.conntrack_tcp_be_liberal = true,
 		.log_level = LOG_LEVEL_INFO,
 	};
+	node_ports_init(&o->node_ports);
 	policy_init(&o->policy);
 	sockad_parse("127.0.0.1:10249", &o->metrics_at);
 	sockad_parse("0.0.0.0:10256", &o->healthz_at);
@@ -350,11 +422,13 @@ int options_init(struct options *o)
 void options_free(struct options *o)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		if (table[i].set == set_string)
+		if (table[i].set == set_string || table[i].set == set_interface)
 			free(*(char **)field(o, &table[i]));
 	}
 	free(o->target);
-	free(o->pod_cidrs);
+	free(o->pod_cidrs.items);
+	free(o->cluster_cidrs.items);
+	node_ports_free(&o->node_ports);
 }
 
 static const struct option *find(const char *name)

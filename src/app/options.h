@@ -14,6 +14,8 @@
 #include "nodesplice/base/log.h"
 #include "nodesplice/model/policy.h"
 
+#include "node_ports.h"
+
 enum command {
 	COMMAND_RUN,
 	COMMAND_INIT,
@@ -24,6 +26,24 @@ enum command {
 	COMMAND_CHECK,
 	COMMAND_VERSION,
 	COMMAND_MAX_,
+};
+
+/* kube-proxy's detectLocalMode; by its default NodeCIDR, or ClusterCIDR where a
+ * cluster CIDR is given. */
+enum detect_local {
+	DETECT_LOCAL_DEFAULT,
+	DETECT_LOCAL_CLUSTER_CIDR,
+	DETECT_LOCAL_NODE_CIDR,
+	DETECT_LOCAL_BRIDGE_INTERFACE,
+	DETECT_LOCAL_INTERFACE_NAME_PREFIX,
+	DETECT_LOCAL_NONE,
+	DETECT_LOCAL_MAX_,
+};
+
+struct cidr_list {
+	struct cidr *items; /* owned */
+	size_t n, room;
+	bool given;
 };
 
 struct options {
@@ -37,10 +57,12 @@ struct options {
 	char *node_name;
 	char *service_proxy_name;
 	char *control_socket;
-	char *target;		/* explain's argument */
-	struct cidr *pod_cidrs; /* owned */
-	size_t pod_cidrs_n, pod_cidrs_room;
-	bool pod_cidrs_given;
+	char *target; /* explain's argument */
+	struct cidr_list pod_cidrs, cluster_cidrs;
+	enum detect_local detect_local;
+	char *pod_bridge_interface;
+	char *pod_interface_name_prefix;
+	struct node_ports node_ports;
 	bool masquerade_all;
 	bool external_ips;
 	bool proxy;
@@ -73,6 +95,9 @@ void options_free(struct options *o); /* leaves what it points to unusable */
  */
 int options_parse(int argc, char **argv, struct options *ret_options,
 		  struct errbuf *e);
+
+/* The mode in force: never DETECT_LOCAL_DEFAULT. */
+enum detect_local options_detect_local(const struct options *o);
 
 /* One option as flag or key would set it; for the file reader. */
 int options_set(struct options *o, const char *name, const char *value,

@@ -222,6 +222,22 @@ static bool one_source(const struct options *o)
 	       1;
 }
 
+/* A mode needs the name that it goes by; a mode that nobody asked for, none. */
+static int check_detection(const struct options *o, struct errbuf *e)
+{
+	const char *missing = NULL;
+
+	if (o->detect_local == DETECT_LOCAL_BRIDGE_INTERFACE &&
+	    !o->pod_bridge_interface)
+		missing = "pod-bridge-interface";
+	if (o->detect_local == DETECT_LOCAL_INTERFACE_NAME_PREFIX &&
+	    !o->pod_interface_name_prefix)
+		missing = "pod-interface-name-prefix";
+	return missing ? errf(e, -EINVAL,
+			      "--detect-local-mode: --%s is missing", missing) :
+			 0;
+}
+
 int options_parse(int argc, char **argv, struct options *ret_options,
 		  struct errbuf *e)
 {
@@ -255,6 +271,8 @@ int options_parse(int argc, char **argv, struct options *ret_options,
 		for (size_t i = 0; i < given_n && r == 0; i++)
 			r = options_set(o, given[i].name, given[i].value, e);
 	}
+	if (r == 0)
+		r = check_detection(o, e);
 	if (r == 0 && !one_source(o))
 		r = errf(e, -EINVAL,
 			 "--kubeconfig, --manifests and "

@@ -30,9 +30,10 @@
 #define PROBE_TABLE "nodesplice-probe"
 
 struct nfp {
-	struct nfp_options options;   /* arrays are the two below */
+	struct nfp_options options;   /* arrays are the three below */
 	struct cidr *local_pods;      /* owned */
 	struct addr *node_port_addrs; /* owned */
+	struct cidr *service_cidrs;   /* owned */
 	struct nfp_socket *socket;    /* owned */
 	struct nfp_floor *floor;      /* owned */
 	struct nfp_gate *gate;	      /* owned; NULL without intercept */
@@ -61,14 +62,18 @@ static int keep_options(struct nfp *n, const struct nfp_options *o)
 		copy_array(o->local_pods, o->local_pods_n, sizeof(*pods));
 	cleanup_(freep) struct addr *addrs = copy_array(
 		o->node_port_addrs, o->node_port_addrs_n, sizeof(*addrs));
+	cleanup_(freep) struct cidr *cidrs = copy_array(
+		o->service_cidrs, o->service_cidrs_n, sizeof(*cidrs));
 
-	if (!pods || !addrs)
+	if (!pods || !addrs || !cidrs)
 		return -ENOMEM;
 	free(n->local_pods);
 	free(n->node_port_addrs);
+	free(n->service_cidrs);
 	n->options = *o;
 	n->options.local_pods = n->local_pods = TAKE_PTR(pods);
 	n->options.node_port_addrs = n->node_port_addrs = TAKE_PTR(addrs);
+	n->options.service_cidrs = n->service_cidrs = TAKE_PTR(cidrs);
 	return 0;
 }
 
@@ -144,6 +149,7 @@ void nfp_free(struct nfp *n)
 		nfp_floor_free(n->floor);
 	free(n->local_pods);
 	free(n->node_port_addrs);
+	free(n->service_cidrs);
 	free(n);
 }
 

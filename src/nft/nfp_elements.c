@@ -218,6 +218,19 @@ static int add_firewall(struct nfp_elements *e, const struct plan_port *p,
 	return r;
 }
 
+/* Whatever else is sent there is refused.  Shared by the ports of a Service. */
+static int add_cluster_ip(struct nfp_elements *e, const struct plan_port *p,
+			  const struct plan_frontend *f)
+{
+	struct nfp_element element = {
+		.set = nfp_set_id(NFP_SET_CLUSTER_IPS, p->family, 0),
+	};
+	struct key key = {.bytes = element.key};
+
+	put_addr(&key, &f->at.addr);
+	return append(e, &element);
+}
+
 static int add_frontend(struct nfp_elements *e, const struct plan_port *p,
 			const struct plan_frontend *f,
 			const struct spread *spreads)
@@ -225,6 +238,8 @@ static int add_frontend(struct nfp_elements *e, const struct plan_port *p,
 	bool used[SELECT_SCOPE_MAX_] = {false};
 	int r = f->firewalled ? add_firewall(e, p, f) : 0;
 
+	if (r == 0 && f->kind == PLAN_CLUSTER_IP)
+		r = add_cluster_ip(e, p, f);
 	for (unsigned int side = 0; r == 0 && side < PLAN_SIDE_MAX_; side++) {
 		if (f->view[side].verdict == PLAN_PICK)
 			used[f->view[side].scope] = true;
@@ -332,7 +347,8 @@ bool nfp_element_same(const struct nfp_element *a, const struct nfp_element *b)
 
 bool nfp_element_shared(const struct nfp_element *e)
 {
-	return nfp_set_kind(e->set) == NFP_SET_HAIRPIN;
+	return nfp_set_kind(e->set) == NFP_SET_HAIRPIN ||
+	       nfp_set_kind(e->set) == NFP_SET_CLUSTER_IPS;
 }
 
 /* How the elements of a set look. */

@@ -5,8 +5,8 @@
  * A change is two sorted lists of elements, before and after; what both say is
  * left alone.  For a change of plans "before" comes from the old service plans,
  * for a sync it is what the kernel listed.  Nothing is kept in memory per
- * element, but for what Services share: counted chains and hairpin elements
- * are counted by their users.
+ * element, but for what Services share: counted chains, hairpin elements
+ * and cluster IPs are counted by their users.
  *
  * Order within a batch, which stays safe if it must be split:
  *
@@ -44,8 +44,8 @@ struct chains {
 };
 
 struct nfp_floor {
-	struct nfp_users *chains;   /* owned; by number */
-	struct nfp_users *hairpins; /* owned; by set and key */
+	struct nfp_users *chains; /* owned; by number */
+	struct nfp_users *shared; /* owned; elements, by set and key */
 	struct nfp_floor_counts counts;
 	bool in_sync;	     /* the kernel holds what the last batch said */
 	bool pending;	     /* a batch was filled and not settled */
@@ -72,7 +72,7 @@ int nfp_floor_new(struct nfp_floor **ret_floor)
 	cleanup_(nfp_floor_freep) struct nfp_floor *f = calloc(1, sizeof(*f));
 
 	if (!f || nfp_users_new(&f->chains) < 0 ||
-	    nfp_users_new(&f->hairpins) < 0)
+	    nfp_users_new(&f->shared) < 0)
 		return -ENOMEM;
 	*ret_floor = TAKE_PTR(f);
 	return 0;
@@ -82,8 +82,8 @@ void nfp_floor_free(struct nfp_floor *f)
 {
 	if (f->chains)
 		nfp_users_free(f->chains);
-	if (f->hairpins)
-		nfp_users_free(f->hairpins);
+	if (f->shared)
+		nfp_users_free(f->shared);
 	free(f);
 }
 
@@ -132,7 +132,7 @@ static int count_users(struct nfp_floor *f, struct nfp_elements *list,
 
 		if (nfp_element_shared(e)) {
 			memcpy(id.key, e->key, sizeof(id.key));
-			r = nfp_users_add(f->hairpins, &id, sizeof(id), change);
+			r = nfp_users_add(f->shared, &id, sizeof(id), change);
 			continue;
 		}
 		if (is_verdict(e))
@@ -143,7 +143,7 @@ static int count_users(struct nfp_floor *f, struct nfp_elements *list,
 	return r;
 }
 
-static int settle_hairpin(const void *key, bool is_used, void *data)
+static int settle_shared(const void *key, bool is_used, void *data)
 {
 	struct nfp_element e = {0};
 	struct change *c = data;
@@ -168,7 +168,7 @@ static int settle_chain(const void *key, bool is_used, void *data)
 
 static int settle_users(struct nfp_floor *f, struct change *c)
 {
-	int r = nfp_users_settle(f->hairpins, settle_hairpin, c);
+	int r = nfp_users_settle(f->shared, settle_shared, c);
 
 	if (r == 0)
 		r = nfp_users_settle(f->chains, settle_chain, c);
@@ -528,7 +528,7 @@ int nfp_floor_sync(struct nfp_floor *f, const struct nfp_options *o,
 
 	begin(f);
 	nfp_users_clear(f->chains);
-	nfp_users_clear(f->hairpins);
+	nfp_users_clear(f->shared);
 	for (size_t i = 0; r == 0 && i < services_n; i++)
 		r = nfp_elements_add_service(&c.after, services[i]);
 	if (r == 0)

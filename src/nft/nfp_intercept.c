@@ -35,6 +35,7 @@
 #include "nfp_emit.h"
 #include "nfp_expr.h"
 #include "nfp_intercept.h"
+#include "nfp_match.h"
 #include "nfp_return.h"
 #include "nodesplice/base/mem.h"
 
@@ -213,6 +214,13 @@ static void send_to_listener(const struct writer *w, struct nfp_rule *r,
 	nfp_dnat(r, family, 0, 4);
 }
 
+static void match_node_port(struct nfp_rule *r, enum plan_side side, size_t f)
+{
+	nfp_match_l4proto(r, IPPROTO_TCP);
+	nfp_load_dport(r, 0);
+	nfp_match_in(r, frontend_sets[side][f][1], 0, true);
+}
+
 /* By address and port, then the node ports. */
 static void match_frontends(const struct writer *w, const char *chain,
 			    enum plan_side side, enum nfp_entry entry,
@@ -235,12 +243,30 @@ static void match_frontends(const struct writer *w, const char *chain,
 		nfp_rule_end(&r, NULL);
 
 		begin(w, &r, chain);
-		nfp_match_addr_in(&r, family, NFP_DADDR,
-				  node_port_address_sets[f], true);
-		nfp_match_l4proto(&r, IPPROTO_TCP);
-		nfp_load_dport(&r, 0);
-		nfp_match_in(&r, frontend_sets[side][f][1], 0, true);
+		nfp_match_node_port_addr(&r, w->o, family);
+		match_node_port(&r, side, f);
 		send_to_listener(w, &r, family, entry, redirect);
+		nfp_rule_end(&r, NULL);
+	}
+}
+
+/*
+ * Node ports on loopback, for this node alone.  The floor has none: kernel DNAT
+ * from there needs route_localnet, which opens what listens on 127.0.0.1 to the
+ * network (CVE-2020-8558).
+ */
+static void match_loopback(const struct writer *w)
+{
+	struct nfp_rule r;
+
+	for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
+		if (!w->o->node_ports_on_loopback[f] ||
+		    w->o->node_addr[f].family == AF_UNSPEC)
+			continue;
+		begin(w, &r, "output");
+		nfp_match_loopback(&r, families[f], true);
+		match_node_port(&r, PLAN_INSIDE, f);
+		send_to_listener(w, &r, families[f], NFP_FROM_NODE, true);
 		nfp_rule_end(&r, NULL);
 	}
 }
@@ -280,8 +306,7 @@ static void classify(const struct writer *w)
 	nfp_rule_end(&r, NULL);
 	for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
 		begin(w, &r, "prerouting");
-		nfp_match_addr_in(&r, families[f], NFP_SADDR,
-				  local_pods_sets[f], true);
+		nfp_match_pod(&r, w->o, families[f], true);
 		nfp_verdict(&r, NFT_GOTO, entry_chains[NFP_FROM_POD]);
 		nfp_rule_end(&r, NULL);
 	}
@@ -382,6 +407,7 @@ void nfp_intercept_write(struct nfp_batch *b, const struct nfp_options *o)
 	classify(&w);
 	return_others(&w, "output");
 	match_frontends(&w, "output", PLAN_INSIDE, NFP_FROM_NODE, true);
+	match_loopback(&w);
 	catch_heartbeats(&w);
 	guard_listeners(&w);
 	nfp_return_write(b, o, w.table);

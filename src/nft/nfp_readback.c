@@ -268,7 +268,8 @@ static int read_names(struct nfp_socket *s, unsigned int attempts,
 static bool is_from_options(uint32_t set)
 {
 	return nfp_set_kind(set) == NFP_SET_LOCAL_PODS ||
-	       nfp_set_kind(set) == NFP_SET_NODE_PORT_ADDRESSES;
+	       nfp_set_kind(set) == NFP_SET_NODE_PORT_ADDRESSES ||
+	       nfp_set_kind(set) == NFP_SET_SERVICE_CIDRS;
 }
 
 /*

@@ -51,7 +51,7 @@ struct nfp_readback {
  *
  * On a socket of its own, because a list that is given up can only be ended
  * with its socket.  Sets that come from the options (local pods, node port
- * addresses) are not read: they are always written anew.
+ * addresses, ServiceCIDRs) are not read: they are always written anew.
  *
  * Return: 0, also when there is no table; -errno with text
  */

@@ -4,7 +4,8 @@
  *
  *   firewall-*   -110   source ranges, before any translation
  *   nat-*        -100   frontend -> chain -> endpoint
- *   filter-*        0   frontends that lead nowhere: refuse or discard
+ *   filter-*        0   frontends that lead nowhere, and addresses among the
+ *                       cluster IPs that are no frontend: refuse or discard
  *   nat-postrouting 100 what was marked, and endpoints that reach themselves
  *
  * Two views: from-inside (this node and its pods) and from-outside.  A view is
@@ -28,6 +29,7 @@
 
 #include "nfp_emit.h"
 #include "nfp_expr.h"
+#include "nfp_match.h"
 #include "nfp_skeleton.h"
 #include "nodesplice/base/mem.h"
 
@@ -74,6 +76,7 @@ struct chain_row {
 	struct nfp_chain def;
 	void (*write)(const struct context *c, const struct chain_row *row);
 	const char *target;	/* where to go on */
+	const char *then;	/* and afterwards; NULL: nowhere */
 	const char *outside[2]; /* and from outside, by family */
 	bool only_new;		/* connections */
 	uint8_t family;		/* 0: both */
@@ -144,7 +147,8 @@ static void write_firewall(const struct context *c, const struct chain_row *row)
 }
 
 /* What is not the proxy's own goes on in the target. */
-static void write_go(const struct context *c, const struct chain_row *row)
+static void write_go_to(const struct context *c, const struct chain_row *row,
+			int verdict, const char *target)
 {
 	struct nfp_rule r;
 
@@ -152,8 +156,42 @@ static void write_go(const struct context *c, const struct chain_row *row)
 	nfp_match_mark(&r, c->options->own_mark, false);
 	if (row->only_new)
 		nfp_match_ct_state(&r, NF_CT_STATE_BIT(IP_CT_NEW));
-	nfp_verdict(&r, NFT_GOTO, row->target);
+	nfp_verdict(&r, verdict, target);
 	end(&r);
+}
+
+static void write_go(const struct context *c, const struct chain_row *row)
+{
+	write_go_to(c, row, row->then ? NFT_JUMP : NFT_GOTO, row->target);
+	if (row->then)
+		write_go_to(c, row, NFT_GOTO, row->then);
+}
+
+/* Behind translation: what still has such a destination is no frontend. */
+static void write_cluster_ips(const struct context *c,
+			      const struct chain_row *row)
+{
+	static const struct {
+		enum nfp_set_kind set;
+		const char *target;
+	} rules[] = {
+		{NFP_SET_CLUSTER_IPS, "undefined-port"},
+		{NFP_SET_SERVICE_CIDRS, "unallocated"},
+	};
+	char name[NFP_NAME_BYTES];
+	struct nfp_rule r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(rules); k++) {
+			begin(c, &r, row->def.name);
+			nfp_match_addr_in(&r, families[i], NFP_DADDR,
+					  set_name(rules[k].set, families[i],
+						   name),
+					  true);
+			nfp_verdict(&r, NFT_GOTO, rules[k].target);
+			end(&r);
+		}
+	}
 }
 
 /* Frontends by address, then node ports, each by its verdict map. */
@@ -173,9 +211,7 @@ static void write_look_up(const struct context *c, const struct chain_row *row)
 		nfp_verdict_map(&r, set_name(row->frontends, f, name), 0);
 		end(&r);
 		begin(c, &r, row->def.name);
-		nfp_match_addr_in(
-			&r, f, NFP_DADDR,
-			set_name(NFP_SET_NODE_PORT_ADDRESSES, f, name), true);
+		nfp_match_node_port_addr(&r, c->options, f);
 		load_node_port(&r);
 		nfp_verdict_map(&r, set_name(row->node_ports, f, name), 0);
 		end(&r);
@@ -186,14 +222,11 @@ static void write_look_up(const struct context *c, const struct chain_row *row)
 static void write_choose_view(const struct context *c,
 			      const struct chain_row *row)
 {
-	char name[NFP_NAME_BYTES];
 	struct nfp_rule r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		begin(c, &r, row->def.name);
-		nfp_match_addr_in(
-			&r, families[i], NFP_SADDR,
-			set_name(NFP_SET_LOCAL_PODS, families[i], name), false);
+		nfp_match_pod(&r, c->options, families[i], false);
 		nfp_match_local(&r, NFP_SADDR, false);
 		nfp_verdict(&r, NFT_GOTO, row->outside[i]);
 		end(&r);
@@ -240,6 +273,12 @@ static const struct chain_row chain_rows[] = {
 	{.def = {.name = "discard",
 		 .comment = "there are endpoints, but none that this node "
 			    "may use"},
+	 .write = write_discard},
+	{.def = {.name = "undefined-port",
+		 .comment = "a Service's cluster IP, but none of its ports"},
+	 .write = write_refuse},
+	{.def = {.name = "unallocated",
+		 .comment = "of a ServiceCIDR, but no Service's"},
 	 .write = write_discard},
 	{.def = {.name = "firewall", .comment = "loadBalancerSourceRanges"},
 	 .write = write_firewall},
@@ -321,6 +360,9 @@ static const struct chain_row chain_rows[] = {
 	 .write = write_choose_view,
 	 .target = "no-endpoints-inside",
 	 .outside = {"no-endpoints-outside4", "no-endpoints-outside6"}},
+	{.def = {.name = "cluster-ips",
+		 .comment = "refuse or discard what is no frontend"},
+	 .write = write_cluster_ips},
 	{.def = {.name = "filter-input",
 		 .comment = "what nobody serves",
 		 .type = "filter",
@@ -330,20 +372,24 @@ static const struct chain_row chain_rows[] = {
 	 .target = "no-endpoints",
 	 .only_new = true},
 	{.def = {.name = "filter-forward",
-		 .comment = "what nobody serves",
+		 .comment = "what nobody serves, and what is no "
+			    "frontend",
 		 .type = "filter",
 		 .hook = NF_INET_FORWARD,
 		 .priority = NFP_PRIORITY_FILTER},
 	 .write = write_go,
 	 .target = "no-endpoints",
+	 .then = "cluster-ips",
 	 .only_new = true},
 	{.def = {.name = "filter-output",
-		 .comment = "what nobody serves",
+		 .comment = "what nobody serves, and what is no "
+			    "frontend",
 		 .type = "filter",
 		 .hook = NF_INET_LOCAL_OUT,
 		 .priority = NFP_PRIORITY_FILTER},
 	 .write = write_go,
 	 .target = "no-endpoints-inside",
+	 .then = "cluster-ips",
 	 .only_new = true},
 };
 
@@ -367,17 +413,18 @@ bool nfp_skeleton_chain(const char *name, struct nfp_chain *ret_def)
 	return false;
 }
 
-static void write_local_pods(struct nfp_batch *b, const struct nfp_options *o,
-			     uint8_t family)
+static void write_prefixes(struct nfp_batch *b, enum nfp_set_kind set,
+			   uint8_t family, const struct cidr *cidrs,
+			   size_t cidrs_n)
 {
 	char name[NFP_NAME_BYTES];
 	struct nfp_emitter m;
 
-	set_name(NFP_SET_LOCAL_PODS, family, name);
+	set_name(set, family, name);
 	nfp_batch_flush_set(b, NFPROTO_INET, NFP_FLOOR_TABLE, name);
 	nfp_emit_begin(&m, b, NFT_MSG_NEWSETELEM, NFPROTO_INET, NFP_FLOOR_TABLE,
 		       name);
-	nfp_emit_prefixes(&m, family, o->local_pods, o->local_pods_n);
+	nfp_emit_prefixes(&m, family, cidrs, cidrs_n);
 	nfp_emit_end(&m);
 }
 
@@ -413,7 +460,10 @@ void nfp_skeleton_rewrite(struct nfp_batch *b, const struct nfp_options *o)
 		chain_rows[i].write(&c, &chain_rows[i]);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
-		write_local_pods(b, o, families[i]);
+		write_prefixes(b, NFP_SET_LOCAL_PODS, families[i],
+			       o->local_pods, o->local_pods_n);
+		write_prefixes(b, NFP_SET_SERVICE_CIDRS, families[i],
+			       o->service_cidrs, o->service_cidrs_n);
 		write_node_port_addrs(b, o, families[i]);
 	}
 }
@@ -493,9 +543,7 @@ static void write_masqueraded_pick(const struct context *c, const char *chain,
 
 	begin(c, &r, chain);
 	if (how == PLAN_UNLESS_POD && !c->options->masquerade_all)
-		nfp_match_addr_in(&r, family, NFP_SADDR,
-				  set_name(NFP_SET_LOCAL_PODS, family, name),
-				  false);
+		nfp_match_pod(&r, c->options, family, false);
 	if (how == PLAN_IF_NODE)
 		nfp_match_local(&r, NFP_SADDR, true);
 	nfp_verdict(&r, NFT_JUMP, "mark-masquerade");

@@ -258,6 +258,10 @@ static void print_servers(const struct observed *o, struct text *t)
 	mout_counter(t, "nodesplice_health_ports_over_limit_total",
 		     "of these, above the limit of listeners",
 		     o->health_ports.over_limit_n);
+	mout_gauge(t, "nodesplice_node_port_addresses_over_limit",
+		   "local addresses in --nodeport-addresses above the limit, "
+		   "where node ports are not served",
+		   o->node_port_addrs_left_out_n);
 	mout_counter(t, "nodesplice_control_requests_total",
 		     "requests on the control socket", o->control.requests_n);
 	mout_counter(t, "nodesplice_control_denied_total",

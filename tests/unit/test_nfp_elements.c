@@ -70,8 +70,9 @@ static void each_slot_of_a_frontend_leads_to_an_endpoint(void **state)
 		     pick(SELECT_SCOPE_CLUSTER, PLAN_UNLESS_POD),
 		     pick(SELECT_SCOPE_CLUSTER, PLAN_UNLESS_POD));
 	e = elements_of(sp);
-	/* 3 slots, once although both views use them; 2 views; 2 hairpins */
-	assert_int_equal(e.n, 3 + 2 + 2);
+	/* 3 slots, once although both views use them; 2 views; 2 hairpins;
+	 * the cluster IP */
+	assert_int_equal(e.n, 3 + 2 + 2 + 1);
 	assert_int_equal(count(&e, map), 3);
 	slot = first(&e, map);
 	for (uint32_t i = 0; i < 3; i++) {
@@ -119,6 +120,29 @@ static void verdict_says_scope_count_and_masquerading(void **state)
 		count(&e, nfp_set_id(NFP_SET_NODE_PORT_LOCAL, AF_INET, 3)), 3);
 }
 
+static void only_cluster_ips_refuse_their_other_ports(void **state)
+{
+	cleanup_(service_plan_freep) struct service_plan *sp = web(1);
+	cleanup_(nfp_elements_free) struct nfp_elements e = {0};
+	const struct nfp_element *element;
+
+	(void)state;
+	rig_frontend(sp, PLAN_CLUSTER_IP, at("10.96.0.10:80"),
+		     pick(SELECT_SCOPE_CLUSTER, PLAN_KEEP),
+		     pick(SELECT_SCOPE_CLUSTER, PLAN_KEEP));
+	rig_frontend(sp, PLAN_EXTERNAL_IP, at("198.51.100.7:80"),
+		     pick(SELECT_SCOPE_CLUSTER, PLAN_KEEP),
+		     pick(SELECT_SCOPE_CLUSTER, PLAN_KEEP));
+	rig_frontend(sp, PLAN_LOAD_BALANCER, at("192.0.2.80:80"),
+		     pick(SELECT_SCOPE_CLUSTER, PLAN_KEEP),
+		     pick(SELECT_SCOPE_CLUSTER, PLAN_KEEP));
+	e = elements_of(sp);
+	assert_int_equal(count(&e, set4(NFP_SET_CLUSTER_IPS)), 1);
+	element = first(&e, set4(NFP_SET_CLUSTER_IPS));
+	assert_memory_equal(element->key, ((uint8_t[]){10, 96, 0, 10, 0}), 5);
+	assert_true(nfp_element_shared(element));
+}
+
 static void what_leads_nowhere_is_not_translated(void **state)
 {
 	cleanup_(service_plan_freep) struct service_plan *sp =
@@ -148,7 +172,8 @@ static void service_without_endpoints_is_refused_in_both_views(void **state)
 		     pick(SELECT_SCOPE_CLUSTER, PLAN_UNLESS_POD),
 		     pick(SELECT_SCOPE_CLUSTER, PLAN_UNLESS_POD));
 	e = elements_of(sp);
-	assert_int_equal(e.n, 2);
+	assert_int_equal(e.n, 3);
+	assert_int_equal(count(&e, set4(NFP_SET_CLUSTER_IPS)), 1);
 	assert_true(first(&e, set4(NFP_SET_NO_ENDPOINTS_INSIDE))->chain ==
 		    NFP_CHAIN_REFUSE);
 	assert_true(first(&e, set4(NFP_SET_NO_ENDPOINTS_OUTSIDE))->chain ==
@@ -308,6 +333,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_slot_of_a_frontend_leads_to_an_endpoint),
 		cmocka_unit_test(verdict_says_scope_count_and_masquerading),
+		cmocka_unit_test(only_cluster_ips_refuse_their_other_ports),
 		cmocka_unit_test(what_leads_nowhere_is_not_translated),
 		cmocka_unit_test(
 			service_without_endpoints_is_refused_in_both_views),

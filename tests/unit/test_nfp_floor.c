@@ -599,6 +599,56 @@ static void new_options_are_written_and_change_no_element(void **state)
 	assert_in_sync(rig, &sp, 1);
 }
 
+/* The ports of one address may be those of several Services. */
+static void cluster_ip_stays_until_its_last_port_is_gone(void **state)
+{
+	cleanup_(rig_freep) struct rig *rig = rig_new();
+	struct service_plan *services[] = {
+		web("default/a", "10.96.0.10:80"),
+		web("default/b", "10.96.0.10:81"),
+	};
+	struct plan_change gone = {.key = "default/a", .before = services[0]};
+
+	(void)state;
+	rig_sync(rig, services, 2);
+	rig_change(rig, &gone, 1);
+	free(netns_run("nft get element inet nodesplice cluster-ips4 "
+		       "'{ 10.96.0.10 }'"));
+	assert_in_sync(rig, &services[1], 1);
+	gone = (struct plan_change){.key = "default/b", .before = services[1]};
+	rig_change(rig, &gone, 1);
+	free(netns_run("! nft get element inet nodesplice cluster-ips4 "
+		       "'{ 10.96.0.10 }' 2>&1"));
+	assert_in_sync(rig, NULL, 0);
+	service_plan_free(services[0]);
+	service_plan_free(services[1]);
+}
+
+static void service_cidrs_follow_the_options(void **state)
+{
+	cleanup_(rig_freep) struct rig *rig = rig_new();
+	const struct cidr cidrs[] = {prefix("10.96.0.0/16"),
+				     prefix("fd00:96::/112")};
+	struct nfp_batch b = {0};
+	struct errbuf e = {""};
+
+	(void)state;
+	rig->options.service_cidrs = cidrs;
+	rig->options.service_cidrs_n = 2;
+	rig_sync(rig, NULL, 0);
+	free(netns_run("nft list set inet nodesplice service-cidrs4 | "
+		       "grep 10.96.0.0/16"));
+	free(netns_run("nft list set inet nodesplice service-cidrs6 | "
+		       "grep fd00:96::/112"));
+	rig->options.service_cidrs_n = 1;
+	assert_int_equal(nfp_floor_rewrite(rig->floor, &rig->options, &b, &e),
+			 0);
+	rig_commit(rig, &b);
+	free(netns_run("! nft list set inet nodesplice service-cidrs6 | "
+		       "grep elements"));
+	assert_in_sync(rig, NULL, 0);
+}
+
 static void quote_in_a_name_does_not_break_the_listing(void **state)
 {
 	cleanup_(rig_freep) struct rig *rig = rig_new();
@@ -644,7 +694,7 @@ static void map_too_long_to_be_listed_is_written_anew(void **state)
 	c = rig_sync(rig, &sp, 1);
 	assert_int_equal(c.added, 65536);
 	assert_int_equal(c.deleted, 0);
-	assert_int_equal(c.elements_n, 65536 + 2);
+	assert_int_equal(c.elements_n, 65536 + 2 + 1);
 	free(netns_run("nft get element inet nodesplice cluster4-65536 "
 		       "'{ 10.96.0.1 . tcp . 80 . 7 }'"));
 }
@@ -854,6 +904,8 @@ int main(void)
 		cmocka_unit_test(refused_change_makes_a_sync_due),
 		cmocka_unit_test(change_before_the_first_sync_is_refused),
 		cmocka_unit_test(new_options_are_written_and_change_no_element),
+		cmocka_unit_test(cluster_ip_stays_until_its_last_port_is_gone),
+		cmocka_unit_test(service_cidrs_follow_the_options),
 		cmocka_unit_test(quote_in_a_name_does_not_break_the_listing),
 		cmocka_unit_test(map_too_long_to_be_listed_is_written_anew),
 		cmocka_unit_test(

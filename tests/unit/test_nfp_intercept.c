@@ -135,6 +135,48 @@ static void our_tables_list_as_the_text_for_people(void **state)
 	assert_text_equal(ours, theirs);
 }
 
+/* The same text with other words where the options say so. */
+static void other_detectors_and_places_list_as_edited_text(void **state)
+{
+	cleanup_(freep) char *ours = NULL, *theirs = NULL;
+	struct nfp_options o = options();
+	struct nfp_socket *s;
+	struct web web4, web6;
+
+	(void)state;
+	netns_enter();
+	o.node_ports_everywhere[0] = o.node_ports_everywhere[1] = true;
+	o.node_ports_on_loopback[0] = o.node_ports_on_loopback[1] = true;
+	strcpy(o.pod_interface, "cali");
+	o.pod_interface_is_prefix = true;
+	make_web(&web4, "default/web:http", "10.96.0.10", 30080);
+	make_web(&web6, "default/web:http", "fd00:96::10", 30080);
+	s = open_socket();
+	open_intercept(s, &o);
+	change(s, &o, NULL, &web4);
+	change(s, &o, NULL, &web6);
+	ours = netns_run(LIST);
+	nfp_socket_free(s);
+
+	free(netns_run(
+		"sed -e 's/ip saddr @local-pods4/meta nfproto ipv4 iifname "
+		"\"cali*\"/' "
+		"-e 's/ip6 saddr @local-pods6/meta nfproto ipv6 iifname "
+		"\"cali*\"/' "
+		"-e 's/ip daddr @node-port-addresses4/fib daddr type local ip "
+		"daddr != 127.0.0.0\\/8/' "
+		"-e 's/ip6 daddr @node-port-addresses6/fib daddr type local "
+		"ip6 daddr != ::1/' "
+		"-e '/ip6.*@node-ports-inside6.*redirect/a ip daddr "
+		"127.0.0.0\\/8 tcp dport @node-ports-inside4 counter name "
+		"\"intercepted\" redirect to :15001\\nip6 daddr ::1 tcp "
+		"dport @node-ports-inside6 counter name \"intercepted\" "
+		"redirect to :15001' " SOURCE_ROOT
+		"/rules/intercept.nft | nft -f -"));
+	theirs = netns_run(LIST);
+	assert_text_equal(ours, theirs);
+}
+
 static void tables_go_with_the_socket_that_owns_them(void **state)
 {
 	cleanup_(freep) char *list = NULL;
@@ -311,6 +353,34 @@ static void leave_gated(struct gated *g)
 	close(g->listener[1]);
 }
 
+static void loopback_has_node_ports_only_where_it_is_asked_for(void **state)
+{
+	struct nfp_batch b = {0};
+	struct gated g;
+
+	(void)state;
+	enter_gated(&g);
+	assert_int_equal(nfp_gate_refresh(g.gate, AF_INET, 15001), 0);
+	assert_int_equal(nfp_gate_refresh(g.gate, AF_INET6, 15001), 0);
+	assert_int_equal(dial("10.0.0.1:30080"), 0);
+	assert_int_equal(dial("127.0.0.1:30080"), -ECONNREFUSED);
+	assert_int_equal(dial("[::1]:30080"), -ECONNREFUSED);
+	g.o.node_ports_everywhere[0] = g.o.node_ports_everywhere[1] = true;
+	nfp_intercept_write(&b, &g.o);
+	commit(g.s, &b);
+	assert_int_equal(dial("10.0.0.1:30080"), 0);
+	assert_int_equal(dial("127.0.0.1:30080"), -ECONNREFUSED);
+	assert_int_equal(dial("[::1]:30080"), -ECONNREFUSED);
+	g.o.node_ports_on_loopback[0] = g.o.node_ports_on_loopback[1] = true;
+	nfp_intercept_write(&b, &g.o);
+	commit(g.s, &b);
+	assert_int_equal(dial("127.0.0.1:30080"), 0);
+	assert_int_equal(dial("127.1.2.3:30080"), 0);
+	assert_int_equal(dial("[::1]:30080"), 0);
+	assert_int_equal(dial("127.0.0.1:30081"), -ECONNREFUSED);
+	leave_gated(&g);
+}
+
 static void gate_opens_each_family_by_its_own_heartbeat(void **state)
 {
 	struct gated g;
@@ -476,10 +546,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(our_tables_list_as_the_text_for_people),
+		cmocka_unit_test(
+			other_detectors_and_places_list_as_edited_text),
 		cmocka_unit_test(tables_go_with_the_socket_that_owns_them),
 		cmocka_unit_test(frontends_follow_the_plan),
 		cmocka_unit_test(equal_plans_make_no_message),
 		cmocka_unit_test(frontend_may_change_hands_in_one_transaction),
+		cmocka_unit_test(
+			loopback_has_node_ports_only_where_it_is_asked_for),
 		cmocka_unit_test(gate_opens_each_family_by_its_own_heartbeat),
 		cmocka_unit_test(heartbeat_that_nobody_catches_is_told),
 		cmocka_unit_test(each_connection_to_a_listener_is_counted),

@@ -129,6 +129,66 @@ static void options_become_elements_and_replace_earlier_ones(void **state)
 	assert_text_equal(list, "\t\telements = { 0.0.0.0/0 }\n");
 }
 
+/* The text for people with other words in some places. */
+static void assert_lists_as_edited(const struct nfp_options *o, const char *sed)
+{
+	cleanup_(nfp_socket_freep) struct nfp_socket *s = enter_and_open();
+	cleanup_(freep) char *ours = NULL, *text = NULL;
+	char command[1024];
+
+	write_skeleton(s, o);
+	ours = netns_run("nft list ruleset");
+	free(netns_run("(echo flush ruleset; nft list ruleset) | nft -c -f -"));
+	free(netns_run("nft flush ruleset"));
+	assert_true(snprintf(command, sizeof(command),
+			     "sed %s " SOURCE_ROOT
+			     "/rules/skeleton.nft | nft -f -",
+			     sed) < (int)sizeof(command));
+	free(netns_run(command));
+	text = netns_run("nft list ruleset");
+	assert_text_equal(ours, text);
+}
+
+static void pods_may_be_told_by_their_bridge(void **state)
+{
+	struct nfp_options o = plain_options;
+
+	(void)state;
+	strcpy(o.pod_interface, "cni0");
+	assert_lists_as_edited(
+		&o, "-e 's/ip saddr != @local-pods4/meta nfproto ipv4 iifname "
+		    "!= \"cni0\"/' "
+		    "-e 's/ip6 saddr != @local-pods6/meta nfproto ipv6 "
+		    "iifname != \"cni0\"/'");
+}
+
+static void pods_may_be_told_by_how_their_interfaces_begin(void **state)
+{
+	struct nfp_options o = plain_options;
+
+	(void)state;
+	strcpy(o.pod_interface, "cali");
+	o.pod_interface_is_prefix = true;
+	assert_lists_as_edited(
+		&o, "-e 's/ip saddr != @local-pods4/meta nfproto ipv4 iifname "
+		    "!= \"cali*\"/' "
+		    "-e 's/ip6 saddr != @local-pods6/meta nfproto ipv6 "
+		    "iifname != \"cali*\"/'");
+}
+
+static void node_ports_may_be_everywhere_but_on_loopback(void **state)
+{
+	struct nfp_options o = plain_options;
+
+	(void)state;
+	o.node_ports_everywhere[0] = o.node_ports_everywhere[1] = true;
+	assert_lists_as_edited(
+		&o, "-e 's/ip daddr @node-port-addresses4/fib daddr type "
+		    "local ip daddr != 127.0.0.0\\/8/' "
+		    "-e 's/ip6 daddr @node-port-addresses6/fib daddr type "
+		    "local ip6 daddr != ::1/'");
+}
+
 /* A counted map and its chains of each kind, as nft would write them. */
 static void counted_chains_list_as_text(void **state)
 {
@@ -325,6 +385,10 @@ int main(void)
 		cmocka_unit_test(writing_it_again_changes_nothing),
 		cmocka_unit_test(
 			options_become_elements_and_replace_earlier_ones),
+		cmocka_unit_test(pods_may_be_told_by_their_bridge),
+		cmocka_unit_test(
+			pods_may_be_told_by_how_their_interfaces_begin),
+		cmocka_unit_test(node_ports_may_be_everywhere_but_on_loopback),
 		cmocka_unit_test(counted_chains_list_as_text),
 		cmocka_unit_test(counted_ones_can_be_deleted_again),
 		cmocka_unit_test(masquerade_all_spares_no_pod),

@@ -51,7 +51,7 @@ static void a_flag_takes_its_value_in_both_ways(void **state)
 	assert_int_equal(o.workers_n, 3);
 	assert_true(o.masquerade_all);
 	assert_false(o.proxy);
-	assert_int_equal(o.pod_cidrs_n, 2);
+	assert_int_equal(o.pod_cidrs.n, 2);
 	assert_int_equal(o.policy.value[POLICY_CONNECT_TIMEOUT], 2000);
 	assert_int_equal(o.policy.source[POLICY_CONNECT_TIMEOUT],
 			 POLICY_SOURCE_NODE);
@@ -169,7 +169,7 @@ static void a_file_sets_what_flags_set_and_flags_win(void **state)
 			 0);
 	assert_string_equal(o.manifests, "/m");
 	assert_int_equal(o.workers_n, 2);
-	assert_int_equal(o.pod_cidrs_n, 2);
+	assert_int_equal(o.pod_cidrs.n, 2);
 	assert_true(o.masquerade_all);
 	assert_int_equal(o.policy.value[POLICY_IDLE_TIMEOUT], 600000);
 }
@@ -196,6 +196,62 @@ static void a_bad_file_is_refused_by_key(void **state)
 	}
 }
 
+static void pods_are_detected_as_kube_proxy_would(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("run"), 0);
+	assert_int_equal(options_detect_local(&o), DETECT_LOCAL_NODE_CIDR);
+	assert_int_equal(parse("run --cluster-cidr 10.244.0.0/16,fd00::/48"),
+			 0);
+	assert_int_equal(options_detect_local(&o), DETECT_LOCAL_CLUSTER_CIDR);
+	assert_int_equal(o.cluster_cidrs.n, 2);
+	assert_int_equal(parse("run --cluster-cidr 10.244.0.0/16 "
+			       "--detect-local-mode NodeCIDR"),
+			 0);
+	assert_int_equal(options_detect_local(&o), DETECT_LOCAL_NODE_CIDR);
+	assert_int_equal(parse("run --detect-local-mode none"), 0);
+	assert_int_equal(options_detect_local(&o), DETECT_LOCAL_NONE);
+	assert_int_equal(parse("run --detect-local-mode BridgeInterface "
+			       "--pod-bridge-interface cni0"),
+			 0);
+	assert_string_equal(o.pod_bridge_interface, "cni0");
+	assert_int_equal(parse("run --detect-local-mode InterfaceNamePrefix "
+			       "--pod-interface-name-prefix cali"),
+			 0);
+	assert_string_equal(o.pod_interface_name_prefix, "cali");
+}
+
+static void a_detection_without_what_it_needs_is_refused(void **state)
+{
+	(void)state;
+	assert_says("run --detect-local-mode BridgeInterface",
+		    "--pod-bridge-interface is missing");
+	assert_says("run --detect-local-mode InterfaceNamePrefix",
+		    "--pod-interface-name-prefix is missing");
+	assert_says("run --detect-local-mode nodecidr",
+		    "\"nodecidr\" is not allowed (ClusterCIDR, NodeCIDR, ");
+	assert_says("run --pod-bridge-interface a/b", "an interface's name");
+	assert_says("run --pod-interface-name-prefix cali*",
+		    "an interface's name");
+	assert_says("run --pod-bridge-interface abcdefghijklmnop",
+		    "an interface's name");
+}
+
+static void node_port_addresses_are_words_and_prefixes(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("run"), 0);
+	assert_true(o.node_ports.primary);
+	assert_int_equal(
+		parse("run --nodeport-addresses localhost,192.0.2.0/24"), 0);
+	assert_false(o.node_ports.primary);
+	assert_true(o.node_ports.localhost);
+	assert_int_equal(o.node_ports.cidrs_n, 1);
+	assert_says("run --nodeport-addresses 192.0.2.1",
+		    "--nodeport-addresses: \"192.0.2.1\" is not allowed "
+		    "(primary, localhost, all and prefixes");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_teardown(f, teardown)
@@ -207,6 +263,9 @@ int main(void)
 		T(conntrack_flags_are_those_of_kube_proxy),
 		T(a_file_sets_what_flags_set_and_flags_win),
 		T(a_bad_file_is_refused_by_key),
+		T(pods_are_detected_as_kube_proxy_would),
+		T(a_detection_without_what_it_needs_is_refused),
+		T(node_port_addresses_are_words_and_prefixes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,35 +8,40 @@
 #pragma once
 
 /* What a cluster can grow. */
-#define LIMIT_SERVICES		  100000 /* further ones are reported, not served */
-#define LIMIT_SLICES		  400000
-#define LIMIT_PORTS_PER_SERVICE	  1024
-#define LIMIT_ADDRS_PER_SERVICE	  64	/* of each kind */
-#define LIMIT_ANNOTATIONS_PER_SERVICE 64 /* of ours */
-#define LIMIT_HINTS_PER_ENDPOINT  8	 /* the API server's own limit */
-#define LIMIT_ENDPOINTS_PER_SLICE 1000	/* the API server's own limit */
-#define LIMIT_ENDPOINTS_PER_PORT  16384 /* merged; further ones are left out */
-#define LIMIT_OBJECT_BYTES	  (3u << 20) /* etcd refuses above 1.5 MiB */
-#define LIMIT_SKIPPED_BYTES	  (64u << 20) /* of one larger object */
-#define LIMIT_LIST_PAGES	  2000 /* of 500 objects each */
-#define LIMIT_BAD_OBJECTS	  1000 /* remembered as said */
-#define LIMIT_JSON_DEPTH	  64
-#define LIMIT_JSON_TOKENS	  (1u << 20)
-#define LIMIT_MANIFEST_BYTES	  (64u << 20) /* one file */
-#define LIMIT_MANIFEST_FILES	  10000
-#define LIMIT_KUBECONFIG_BYTES	  (4u << 20)
-#define LIMIT_TOKEN_BYTES	  (64u << 10)
-#define LIMIT_YAML_ALIASES	  1000 /* expansions in one document */
+#define LIMIT_SERVICES		      100000 /* further ones are reported, not served */
+#define LIMIT_SLICES		      400000
+#define LIMIT_PORTS_PER_SERVICE	      1024
+#define LIMIT_ADDRS_PER_SERVICE	      64   /* of each kind */
+#define LIMIT_ANNOTATIONS_PER_SERVICE 64   /* of ours */
+#define LIMIT_HINTS_PER_ENDPOINT      8	   /* the API server's own limit */
+#define LIMIT_ENDPOINTS_PER_SLICE     1000 /* the API server's own limit */
+#define LIMIT_ENDPOINTS_PER_PORT      16384 /* merged; further ones are left out */
+#define LIMIT_OBJECT_BYTES	      (3u << 20) /* etcd refuses above 1.5 MiB */
+#define LIMIT_SKIPPED_BYTES	      (64u << 20) /* of one larger object */
+#define LIMIT_LIST_PAGES	      2000	  /* of 500 objects each */
+#define LIMIT_BAD_OBJECTS	      1000	  /* remembered as said */
+#define LIMIT_JSON_DEPTH	      64
+#define LIMIT_JSON_TOKENS	      (1u << 20)
+#define LIMIT_MANIFEST_BYTES	      (64u << 20) /* one file */
+#define LIMIT_MANIFEST_FILES	      10000
+#define LIMIT_KUBECONFIG_BYTES	      (4u << 20)
+#define LIMIT_TOKEN_BYTES	      (64u << 10)
+#define LIMIT_YAML_ALIASES	      1000 /* expansions in one document */
 
 /* What a client can grow. */
 #define LIMIT_CONNECTIONS	 1000000 /* upper end of --max-connections */
-#define LIMIT_CHUNKS_PER_WORKER	  1024 /* 64 KiB each, held for slow readers */
-#define LIMIT_PIPES		  256  /* of all workers; pipe-user-pages-soft */
+#define LIMIT_CHUNKS_PER_WORKER	 1024 /* 64 KiB each, held for slow readers */
+#define LIMIT_PIPES		 256  /* of all workers; pipe-user-pages-soft */
 #define LIMIT_HTTP_CONNECTIONS	 64
 #define LIMIT_HTTP_PER_ADDRESS	 16 /* of these, from one client address */
 #define LIMIT_CONTROL_CLIENTS	 16
 #define LIMIT_HEALTH_LISTENERS	 4096 /* node ports are 2768 by default */
 #define LIMIT_CONTROL_LINE_BYTES 4096
+
+/* What the node itself can grow. */
+#define LIMIT_NODE_PORT_ADDRS                                                  \
+	256 /* of a --nodeport-addresses list; "all" has
+				     no bound */
 
 /* What is shown of the above. */
 #define LIMIT_METRIC_SERIES 10000 /* nodesplice_service_*; then summed */

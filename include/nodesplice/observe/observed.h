@@ -141,6 +141,7 @@ struct observed {
 	size_t problems_n;
 	uint64_t problems_total_n;
 	struct observed_http http;
+	uint64_t node_port_addrs_left_out_n; /* LIMIT_NODE_PORT_ADDRS */
 	struct observed_health_ports health_ports;
 	struct observed_control control;
 };

@@ -35,6 +35,12 @@ POD_KINDS = ("routed", "veth", "bridge")
 _CALI_MAC = "ee:ee:ee:ee:ee:ee"
 _CALI_LINK_LOCAL = "fe80::ecee:eeff:feee:eeee"
 
+# A bridge without an address of its own takes the lowest of its ports', and
+# another one when a port comes: who has the old one in its neighbour table is
+# not heard for up to a minute.  The bridge plugin sets it for that reason.
+_LAN_MAC = "02:00:00:00:32:01"
+_CNI_MAC = "02:00:00:00:01:81"
+
 
 class Host:
     """A namespace with one address per family that tests speak to."""
@@ -91,7 +97,7 @@ class World:
         self.router.sysctl("net.ipv4.ip_forward", 1)
         self.router.sysctl("net.ipv6.conf.all.forwarding", 1)
         self.router.ip(
-            "link add lan type bridge",
+            f"link add lan address {_LAN_MAC} type bridge",
             "link set lan up",
             "addr add 192.168.50.1/24 dev lan",
             "addr add fd50::1/64 dev lan",
@@ -110,7 +116,7 @@ class World:
         self.node.ns.ip(
             "route add 10.244.2.0/24 via 192.168.50.20",
             "route add fd00:244:2::/64 via fd50::20",
-            "link add cni0 type bridge",
+            f"link add cni0 address {_CNI_MAC} type bridge",
             "link set cni0 up",
             "addr add 10.244.1.129/25 dev cni0",
             "addr add fd00:244:1:0:b::1/80 dev cni0")

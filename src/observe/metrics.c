@@ -307,7 +307,7 @@ void metrics_text(const struct observed *o, const struct process_stats *process,
 	print_floor(&o->floor, t);
 	print_gate(o, t);
 	print_proxy(&o->proxy, now_ms, t);
-	metrics_service(o, now_ms, t);
+	metrics_service(o, t);
 	print_servers(o, t);
 	print_process(o, process, t);
 }

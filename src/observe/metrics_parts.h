@@ -12,4 +12,4 @@
 /* kubeproxy_*; metrics_kubeproxy.c */
 void metrics_kubeproxy(const struct observed *o, struct text *t);
 /* nodesplice_service_*; metrics_service.c */
-void metrics_service(const struct observed *o, uint64_t now_ms, struct text *t);
+void metrics_service(const struct observed *o, struct text *t);

@@ -189,13 +189,13 @@ static void print_column(const struct column *c, const struct rows *r,
 		mout_u64(t, c->name, others, value_of(c, &r->others));
 }
 
-void metrics_service(const struct observed *o, uint64_t now_ms, struct text *t)
+void metrics_service(const struct observed *o, struct text *t)
 {
 	cleanup_(rows_free) struct rows rows = {0};
 
 	if (!o->proxy.px)
 		return;
-	o->proxy.each_service(o->proxy.px, now_ms, collect, &rows);
+	o->proxy.each_service(o->proxy.px, collect, &rows);
 	if (rows.failed) {
 		t->failed = true;
 		return;

@@ -127,11 +127,9 @@ static void read_group(const struct px_group *g, void *data)
 	each->fn(g->name, g->family, &s, each->data);
 }
 
-void px_each_service(const struct px *px, uint64_t now_ms,
-		     px_service_stats_fn fn, void *data)
+void px_each_service(const struct px *px, px_service_stats_fn fn, void *data)
 {
 	struct each_service each = {.fn = fn, .data = data};
 
-	(void)now_ms; /* the counts of a group need no settling */
 	px_eptable_each(px->endpoints, read_group, &each);
 }

@@ -78,10 +78,9 @@ static inline int fake_endpoint_stats(const struct px *px, const char *port,
 	return 0;
 }
 
-static inline void fake_each_service(const struct px *px, uint64_t now_ms,
+static inline void fake_each_service(const struct px *px,
 				     px_service_stats_fn fn, void *data)
 {
-	(void)now_ms;
 	for (size_t i = 0; i < px->services_n; i++)
 		fn(px->port_names[i], AF_INET, &px->services[i], data);
 }

@@ -38,6 +38,11 @@
 #define RIG_REMOTE6   "fd45::2"
 #define RIG_ENDPOINTS 4
 
+#define VIP  RIG_VIP4 ":80"
+#define VIP6 "[" RIG_VIP6 "]:80"
+#define EP1  "127.0.0.2:8080"
+#define EP2  "127.0.0.3:8080"
+
 struct rig {
 	struct loop *loop;
 	struct px *px;
@@ -420,4 +425,57 @@ static void rig_reset(int fd)
 
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	close(fd);
+}
+
+/* A connection through the proxy to one backend. */
+struct rig_pair {
+	int listener, client, backend;
+};
+
+static struct rig_pair rig_pair_open_at(const char *vip, const char *endpoint)
+{
+	struct rig_pair p;
+
+	p.listener = rig_listen(endpoint);
+	rig_apply(rig_service(vip, endpoint, PLAN_KEEP));
+	p.client = rig_connect(vip);
+	p.backend = rig_accept(p.listener, NULL);
+	return p;
+}
+
+static struct rig_pair rig_pair_open(void)
+{
+	return rig_pair_open_at(VIP, EP1);
+}
+
+static void rig_pair_close(struct rig_pair *p)
+{
+	close(p->client);
+	close(p->backend);
+	close(p->listener);
+}
+
+/* --- for cmocka: of a group, and of a test --- */
+
+static int rig_open(void **state)
+{
+	(void)state;
+	if (!rig_namespaces())
+		return -1;
+	rig_ruleset();
+	return 0;
+}
+
+static int rig_two_workers(void **state)
+{
+	(void)state;
+	rig_start(2, 0);
+	return 0;
+}
+
+static int rig_close(void **state)
+{
+	(void)state;
+	rig_stop();
+	return 0;
 }

@@ -2,36 +2,10 @@
 /* Attempts at endpoints, and every deadline as a pair: it fires, it spares. */
 #include "px_flow_rig.h"
 
-#define VIP    RIG_VIP4 ":80"
-#define EP1    "127.0.0.2:8080"
-#define EP2    "127.0.0.3:8080"
 #define SILENT "127.0.0.99:8080" /* the rig's ruleset drops it */
 
 /* Longer than every deadline that must not fire. */
 #define PAST_DEADLINE_US 300000
-
-static int setup(void **state)
-{
-	(void)state;
-	if (!rig_namespaces())
-		return -1;
-	rig_ruleset();
-	return 0;
-}
-
-static int start(void **state)
-{
-	(void)state;
-	rig_start(2, 0);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	rig_stop();
-	return 0;
-}
 
 static struct px_endpoint_stats endpoint_stats(const char *endpoint)
 {
@@ -167,40 +141,18 @@ static void a_client_that_leaves_ends_the_attempt(void **state)
 	assert_int_equal(endpoint_stats(SILENT).open, 0);
 }
 
-struct pair {
-	int listener, client, backend;
-};
-
-static struct pair pair_open(void)
-{
-	struct pair p;
-
-	p.listener = rig_listen(EP1);
-	rig_apply(rig_service(VIP, EP1, PLAN_KEEP));
-	p.client = rig_connect(VIP);
-	p.backend = rig_accept(p.listener, NULL);
-	return p;
-}
-
-static void pair_close(struct pair *p)
-{
-	close(p->client);
-	close(p->backend);
-	close(p->listener);
-}
-
 static void idle_timeout_resets_both_sides(void **state)
 {
 	struct px_stats s;
-	struct pair p;
+	struct rig_pair p;
 
 	(void)state;
 	rig.policy.value[POLICY_IDLE_TIMEOUT] = 50;
-	p = pair_open();
+	p = rig_pair_open();
 	rig_expect_reset(p.client);
 	rig_expect_reset(p.backend);
 	RIG_WAIT_FOR(s, s.idle_timeouts == 1);
-	pair_close(&p);
+	rig_pair_close(&p);
 }
 
 /* Bytes in one direction alone, over more than the deadline. */
@@ -215,51 +167,51 @@ static void trickle(int from, int to)
 
 static void idle_timeout_spares_one_direction_that_moves(void **state)
 {
-	struct pair p;
+	struct rig_pair p;
 
 	(void)state;
 	rig.policy.value[POLICY_IDLE_TIMEOUT] = PAST_DEADLINE_US / 1000;
-	p = pair_open();
+	p = rig_pair_open();
 	trickle(p.backend, p.client);
 	assert_int_equal(rig_stats().idle_timeouts, 0);
-	pair_close(&p);
+	rig_pair_close(&p);
 }
 
 static void no_idle_timeout_is_for_ever(void **state)
 {
-	struct pair p;
+	struct rig_pair p;
 
 	(void)state;
 	rig.policy.value[POLICY_IDLE_TIMEOUT] = 0;
-	p = pair_open();
+	p = rig_pair_open();
 	usleep(PAST_DEADLINE_US);
 	trickle(p.client, p.backend);
-	pair_close(&p);
+	rig_pair_close(&p);
 }
 
 static void half_close_timeout_resets_both_sides(void **state)
 {
 	struct px_stats s;
-	struct pair p;
+	struct rig_pair p;
 
 	(void)state;
 	rig.policy.value[POLICY_HALF_CLOSE_TIMEOUT] = 50;
-	p = pair_open();
+	p = rig_pair_open();
 	shutdown(p.client, SHUT_WR);
 	rig_wait_reset(p.client);
 	rig_wait_reset(p.backend);
 	RIG_WAIT_FOR(s, s.half_close_timeouts == 1);
 	assert_int_equal(s.idle_timeouts, 0);
-	pair_close(&p);
+	rig_pair_close(&p);
 }
 
 static void half_close_timeout_spares_a_download(void **state)
 {
-	struct pair p;
+	struct rig_pair p;
 
 	(void)state;
 	rig.policy.value[POLICY_HALF_CLOSE_TIMEOUT] = PAST_DEADLINE_US / 1000;
-	p = pair_open();
+	p = rig_pair_open();
 	shutdown(p.client, SHUT_WR);
 	rig_expect_end(p.backend);
 	trickle(p.backend, p.client);
@@ -272,14 +224,14 @@ static void half_close_timeout_spares_a_download(void **state)
 
 static void half_close_timeout_spares_an_open_connection(void **state)
 {
-	struct pair p;
+	struct rig_pair p;
 
 	(void)state;
 	rig.policy.value[POLICY_HALF_CLOSE_TIMEOUT] = 50;
-	p = pair_open();
+	p = rig_pair_open();
 	usleep(PAST_DEADLINE_US);
 	trickle(p.client, p.backend);
-	pair_close(&p);
+	rig_pair_close(&p);
 }
 
 /* --- tcp-user-timeout --- */
@@ -316,7 +268,7 @@ static void a_peer_that_vanishes_is_noticed(void **state)
 static void a_peer_that_does_not_read_is_spared(void **state)
 {
 	static char much[65536];
-	struct pair p;
+	struct rig_pair p;
 	size_t sent = 0, seen = 0;
 	ssize_t n;
 
@@ -324,7 +276,7 @@ static void a_peer_that_does_not_read_is_spared(void **state)
 	/* The least that may be set: an answer may be 200 ms late
 	 * (TCP_DELACK_MAX) or have to be asked for again (TCP_RTO_MIN). */
 	rig.policy.value[POLICY_TCP_USER_TIMEOUT] = 1000;
-	p = pair_open();
+	p = rig_pair_open();
 	for (int quiet = 0; quiet < 20;) {
 		n = send(p.backend, much, sizeof(much), MSG_DONTWAIT);
 		sent += n > 0 ? (size_t)n : 0;
@@ -338,12 +290,13 @@ static void a_peer_that_does_not_read_is_spared(void **state)
 	assert_int_equal(n, 0);
 	assert_int_equal(seen, sent);
 	assert_int_equal(rig_stats().silent_peers, 0);
-	pair_close(&p);
+	rig_pair_close(&p);
 }
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define T(name)                                                                \
+	cmocka_unit_test_setup_teardown(name, rig_two_workers, rig_close)
 	const struct CMUnitTest tests[] = {
 		T(a_refusing_endpoint_costs_no_client),
 		T(a_client_is_reset_when_everybody_refuses),
@@ -361,5 +314,5 @@ int main(void)
 		T(a_peer_that_does_not_read_is_spared),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, rig_open, NULL);
 }

@@ -3,27 +3,7 @@
 
 #include <pthread.h>
 
-#define VIP  RIG_VIP4 ":80"
-#define VIP6 "[" RIG_VIP6 "]:80"
-#define EP1  "127.0.0.2:8080"
-#define EP2  "127.0.0.3:8080"
-#define EP6  "[fd00::1]:8080"
-
-static int setup(void **state)
-{
-	(void)state;
-	if (!rig_namespaces())
-		return -1;
-	rig_ruleset();
-	return 0;
-}
-
-static int start(void **state)
-{
-	(void)state;
-	rig_start(2, 0);
-	return 0;
-}
+#define EP6 "[fd00::1]:8080"
 
 /* The mover that takes over at once, from the second message on. */
 static int start_splicing(void **state)
@@ -33,42 +13,7 @@ static int start_splicing(void **state)
 	return 0;
 }
 
-static int stop(void **state)
-{
-	(void)state;
-	rig_stop();
-	return 0;
-}
-
-struct pair {
-	int listener, client, backend;
-};
-
-/* A connection through the proxy to one backend. */
-static struct pair pair_open_at(const char *vip, const char *endpoint)
-{
-	struct pair p;
-
-	p.listener = rig_listen(endpoint);
-	rig_apply(rig_service(vip, endpoint, PLAN_KEEP));
-	p.client = rig_connect(vip);
-	p.backend = rig_accept(p.listener, NULL);
-	return p;
-}
-
-static struct pair pair_open(void)
-{
-	return pair_open_at(VIP, EP1);
-}
-
-static void pair_close(struct pair *p)
-{
-	close(p->client);
-	close(p->backend);
-	close(p->listener);
-}
-
-static void talk(const struct pair *p)
+static void talk(const struct rig_pair *p)
 {
 	rig_send(p->client, "question");
 	rig_expect(p->backend, "question");
@@ -78,12 +23,12 @@ static void talk(const struct pair *p)
 
 static void bytes_pass_in_both_directions(void **state)
 {
-	struct pair p = pair_open();
+	struct rig_pair p = rig_pair_open();
 	struct px_stats s;
 
 	(void)state;
 	talk(&p);
-	pair_close(&p);
+	rig_pair_close(&p);
 	RIG_WAIT_FOR(s, s.closed == 1);
 	assert_int_equal(s.bytes_in, 8);
 	assert_int_equal(s.bytes_out, 6);
@@ -93,16 +38,16 @@ static void bytes_pass_in_both_directions(void **state)
 
 static void ipv6_is_served(void **state)
 {
-	struct pair p = pair_open_at(VIP6, EP6);
+	struct rig_pair p = rig_pair_open_at(VIP6, EP6);
 
 	(void)state;
 	talk(&p);
-	pair_close(&p);
+	rig_pair_close(&p);
 }
 
 static void half_close_keeps_the_other_direction_open(void **state)
 {
-	struct pair p = pair_open();
+	struct rig_pair p = rig_pair_open();
 	struct px_stats s;
 
 	(void)state;
@@ -117,12 +62,12 @@ static void half_close_keeps_the_other_direction_open(void **state)
 	rig_expect_end(p.client);
 	RIG_WAIT_FOR(s, s.closed == 1);
 	assert_int_equal(s.reset, 0);
-	pair_close(&p);
+	rig_pair_close(&p);
 }
 
 static void half_close_by_the_backend_keeps_uploads_going(void **state)
 {
-	struct pair p = pair_open();
+	struct rig_pair p = rig_pair_open();
 
 	(void)state;
 	talk(&p);
@@ -132,12 +77,12 @@ static void half_close_by_the_backend_keeps_uploads_going(void **state)
 	shutdown(p.client, SHUT_WR);
 	rig_expect(p.backend, "upload");
 	rig_expect_end(p.backend);
-	pair_close(&p);
+	rig_pair_close(&p);
 }
 
 static void a_reset_of_the_client_resets_the_backend(void **state)
 {
-	struct pair p = pair_open();
+	struct rig_pair p = rig_pair_open();
 
 	(void)state;
 	talk(&p);
@@ -149,7 +94,7 @@ static void a_reset_of_the_client_resets_the_backend(void **state)
 
 static void a_reset_of_the_backend_resets_the_client(void **state)
 {
-	struct pair p = pair_open();
+	struct rig_pair p = rig_pair_open();
 
 	(void)state;
 	talk(&p);
@@ -163,7 +108,7 @@ static void a_reset_of_the_backend_resets_the_client(void **state)
 
 static void a_reset_after_a_fin_is_still_a_reset(void **state)
 {
-	struct pair p = pair_open();
+	struct rig_pair p = rig_pair_open();
 
 	(void)state;
 	talk(&p);
@@ -177,7 +122,7 @@ static void a_reset_after_a_fin_is_still_a_reset(void **state)
 
 static void what_was_sent_before_a_reset_may_arrive(void **state)
 {
-	struct pair p = pair_open();
+	struct rig_pair p = rig_pair_open();
 
 	(void)state;
 	talk(&p);
@@ -248,7 +193,7 @@ static void a_view_that_is_not_proxied_is_refused(void **state)
 
 static void a_node_port_is_found_by_its_port_alone(void **state)
 {
-	struct pair p;
+	struct rig_pair p;
 
 	(void)state;
 	p.listener = rig_listen(EP1);
@@ -256,27 +201,27 @@ static void a_node_port_is_found_by_its_port_alone(void **state)
 	p.client = rig_connect("10.96.7.7:30080");
 	p.backend = rig_accept(p.listener, NULL);
 	talk(&p);
-	pair_close(&p);
+	rig_pair_close(&p);
 }
 
 /* --- changes --- */
 
 static void connections_outlive_their_service(void **state)
 {
-	struct pair p = pair_open();
+	struct rig_pair p = rig_pair_open();
 	struct px_stats s;
 
 	(void)state;
 	rig_apply(NULL);
 	refused_with_a_reset(VIP, 0);
 	talk(&p);
-	pair_close(&p);
+	rig_pair_close(&p);
 	RIG_WAIT_FOR(s, s.closed == 1);
 }
 
 static void new_connections_go_to_the_new_endpoints(void **state)
 {
-	struct pair p = pair_open();
+	struct rig_pair p = rig_pair_open();
 	int other = rig_listen(EP2), client, backend;
 
 	(void)state;
@@ -289,7 +234,7 @@ static void new_connections_go_to_the_new_endpoints(void **state)
 	close(client);
 	close(backend);
 	close(other);
-	pair_close(&p);
+	rig_pair_close(&p);
 }
 
 static void many_frontends_are_found_after_growth(void **state)
@@ -297,7 +242,7 @@ static void many_frontends_are_found_after_growth(void **state)
 	const size_t frontends_n = 1000;
 	struct service_plan *sp = rig_service(VIP, EP1, PLAN_KEEP);
 	struct plan_port *port = &sp->ports[0];
-	struct pair p;
+	struct rig_pair p;
 
 	(void)state;
 	port->frontends = realloc(port->frontends,
@@ -392,7 +337,7 @@ static void expect_bulk(int fd, size_t bytes_n)
 static void both_streams_arrive_whole(void)
 {
 	const int on = 1;
-	struct pair p = pair_open();
+	struct rig_pair p = rig_pair_open();
 	struct sender up = {.fd = p.client, .bytes_n = BULK_BYTES};
 	struct sender down = {.fd = p.backend, .bytes_n = BULK_BYTES / 2 + 1};
 
@@ -403,7 +348,7 @@ static void both_streams_arrive_whole(void)
 	expect_bulk(p.client, down.bytes_n);
 	pthread_join(up.thread, NULL);
 	pthread_join(down.thread, NULL);
-	pair_close(&p);
+	rig_pair_close(&p);
 }
 
 static void bulk_arrives_whole_by_copy(void **state)
@@ -445,13 +390,13 @@ static void bulk_changes_from_copy_to_splice_by_itself(void **state)
 
 static void small_messages_are_never_spliced(void **state)
 {
-	struct pair p = pair_open();
+	struct rig_pair p = rig_pair_open();
 	struct px_stats s;
 
 	(void)state;
 	for (int i = 0; i < 100; i++)
 		talk(&p);
-	pair_close(&p);
+	rig_pair_close(&p);
 	RIG_WAIT_FOR(s, s.closed == 1);
 	assert_int_equal(s.spliced_bytes, 0);
 	assert_int_equal(s.pipes, 0);
@@ -460,29 +405,29 @@ static void small_messages_are_never_spliced(void **state)
 static void urgent_bytes_stay_in_their_place(void **state)
 {
 	const int on = 1;
-	struct pair p;
+	struct rig_pair p;
 	struct sender up = {.bytes_n = 8u << 20, .urgent_at = 5u << 20};
 
 	(void)state;
 	rig_start(2, 1);
-	p = pair_open();
+	p = rig_pair_open();
 	setsockopt(p.backend, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	up.fd = p.client;
 	send_bulk_start(&up);
 	expect_bulk(p.backend, up.bytes_n);
 	pthread_join(up.thread, NULL);
-	pair_close(&p);
+	rig_pair_close(&p);
 }
 
 static void an_idle_connection_holds_no_pipe(void **state)
 {
-	struct pair p;
+	struct rig_pair p;
 	struct sender up = {.bytes_n = 8u << 20};
 	struct px_stats s;
 
 	(void)state;
 	rig_start(1, 1);
-	p = pair_open();
+	p = rig_pair_open();
 	up.fd = p.client;
 	send_bulk_start(&up);
 	expect_bulk(p.backend, up.bytes_n);
@@ -491,7 +436,7 @@ static void an_idle_connection_holds_no_pipe(void **state)
 	RIG_WAIT_FOR(s, s.pipes > 0);
 	RIG_WAIT_FOR(s, s.pipes == 0);
 	assert_int_equal(s.open, 1);
-	pair_close(&p);
+	rig_pair_close(&p);
 }
 
 struct stream {
@@ -521,12 +466,12 @@ static void *pour_stream(void *data)
 
 static void a_stream_does_not_starve_a_conversation(void **state)
 {
-	struct pair bulk, p;
+	struct rig_pair bulk, p;
 	struct stream in, out;
 
 	(void)state;
 	rig_start(1, 0);
-	bulk = pair_open();
+	bulk = rig_pair_open();
 	in.fd = bulk.client;
 	out.fd = bulk.backend;
 	pthread_create(&in.thread, NULL, pour_stream, &in);
@@ -549,12 +494,13 @@ static void a_stream_does_not_starve_a_conversation(void **state)
 int main(void)
 {
 #define BOTH(name)                                                             \
-	{#name " (copy)", name, start, stop, NULL},                            \
+	{#name " (copy)", name, rig_two_workers, rig_close, NULL},             \
 	{                                                                      \
-#name " (splice)", name, start_splicing, stop, NULL            \
+#name " (splice)", name, start_splicing, rig_close, NULL       \
 	}
-#define T(name)	   cmocka_unit_test_setup_teardown(name, start, stop)
-#define BULK(name) cmocka_unit_test_teardown(name, stop)
+#define T(name)                                                                \
+	cmocka_unit_test_setup_teardown(name, rig_two_workers, rig_close)
+#define BULK(name) cmocka_unit_test_teardown(name, rig_close)
 	const struct CMUnitTest tests[] = {
 		BOTH(bytes_pass_in_both_directions),
 		BOTH(ipv6_is_served),
@@ -581,5 +527,5 @@ int main(void)
 		BULK(a_stream_does_not_starve_a_conversation),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, rig_open, NULL);
 }

@@ -5,29 +5,10 @@
 #include <pthread.h>
 #include <sys/resource.h>
 
-#define VIP RIG_VIP4 ":80"
-#define EP1 "127.0.0.2:8080"
-
-static int setup(void **state)
-{
-	(void)state;
-	if (!rig_namespaces())
-		return -1;
-	rig_ruleset();
-	return 0;
-}
-
-static int start(void **state)
+static int one_worker(void **state)
 {
 	(void)state;
 	rig_start(1, 0);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	rig_stop();
 	return 0;
 }
 
@@ -293,14 +274,14 @@ static void a_service_is_counted_while_it_is_proxied(void **state)
 	rig_apply(rig_service(VIP, EP1, PLAN_KEEP));
 	pair_open(&p);
 	RIG_WAIT_FOR(all, all.bytes_in == 8);
-	px_each_service(rig.px, clock_now_ms(), collect, &s);
+	px_each_service(rig.px, collect, &s);
 	assert_int_equal(s.open, 1);
 	assert_int_equal(s.connections, 1);
 	assert_int_equal(s.bytes_in, 8);
 	assert_int_equal(s.endpoints_n, 1);
 	rig_apply(NULL);
 	s = (struct px_service_stats){0};
-	px_each_service(rig.px, clock_now_ms(), collect, &s);
+	px_each_service(rig.px, collect, &s);
 	assert_int_equal(s.endpoints_n, 0);
 	pair_close(&p);
 	close(p.listener);
@@ -308,8 +289,8 @@ static void a_service_is_counted_while_it_is_proxied(void **state)
 
 int main(void)
 {
-#define T(name)	   cmocka_unit_test_setup_teardown(name, start, stop)
-#define OWN(name)  cmocka_unit_test_teardown(name, stop)
+#define T(name)	   cmocka_unit_test_setup_teardown(name, one_worker, rig_close)
+#define OWN(name)  cmocka_unit_test_teardown(name, rig_close)
 #define BARE(name) cmocka_unit_test(name)
 	const struct CMUnitTest tests[] = {
 		T(without_descriptors_clients_wait),
@@ -324,5 +305,5 @@ int main(void)
 		T(a_service_is_counted_while_it_is_proxied),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, rig_open, NULL);
 }

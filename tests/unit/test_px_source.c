@@ -4,34 +4,9 @@
 
 #include "../../src/proxy/px_connect.h"
 
-#define VIP    RIG_VIP4 ":80"
-#define VIP6   "[" RIG_VIP6 "]:80"
 #define NODE4  "10.0.0.1"
 #define NODE6  "fd00::1"
 #define REMOTE RIG_REMOTE4 ":8080"
-
-static int setup(void **state)
-{
-	(void)state;
-	if (!rig_namespaces())
-		return -1;
-	rig_ruleset();
-	return 0;
-}
-
-static int start(void **state)
-{
-	(void)state;
-	rig_start(2, 0);
-	return 0;
-}
-
-static int stop(void **state)
-{
-	(void)state;
-	rig_stop();
-	return 0;
-}
 
 static struct addr addr_of(const char *text)
 {
@@ -359,7 +334,8 @@ static void every_errno_is_somebodys_fault(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, start, stop)
+#define T(name)                                                                \
+	cmocka_unit_test_setup_teardown(name, rig_two_workers, rig_close)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_source_is_what_kube_proxy_would_send),
 		cmocka_unit_test(every_errno_is_somebodys_fault),
@@ -379,5 +355,5 @@ int main(void)
 			the_node_has_ports_left_when_the_kernel_has_none),
 	};
 
-	return cmocka_run_group_tests(tests, setup, NULL);
+	return cmocka_run_group_tests(tests, rig_open, NULL);
 }

@@ -46,8 +46,8 @@ struct observed_proxy {
 			      uint8_t family, const struct sockad *endpoint,
 			      uint64_t now_ms,
 			      struct px_endpoint_stats *ret_stats);
-	void (*each_service)(const struct px *px, uint64_t now_ms,
-			     px_service_stats_fn fn, void *data);
+	void (*each_service)(const struct px *px, px_service_stats_fn fn,
+			     void *data);
 };
 
 /* nfp.h's calls; .nfp NULL: nothing is programmed. */
@@ -94,16 +94,16 @@ struct observed_http {
 	uint64_t healthz_ok_n, healthz_failed_n;
 	uint64_t livez_ok_n, livez_failed_n;
 	uint64_t service_ok_n, service_failed_n; /* health check node ports */
-	uint64_t refused_n; /* unknown path or method */
-	uint64_t full_n;    /* times a server reached its connection limit */
+	uint64_t refused_n;			 /* unknown path or method */
+	uint64_t full_n; /* times a server reached its connection limit */
 };
 
 /* Listeners on health check node ports; written by app. */
 struct observed_health_ports {
-	uint64_t listeners_n;	/* now */
-	uint64_t failing_n;	/* of a Service and family, not bound now */
-	uint64_t failures_n;	/* attempts that failed, ever */
-	uint64_t over_limit_n;	/* of these, above LIMIT_HEALTH_LISTENERS */
+	uint64_t listeners_n;  /* now */
+	uint64_t failing_n;    /* of a Service and family, not bound now */
+	uint64_t failures_n;   /* attempts that failed, ever */
+	uint64_t over_limit_n; /* of these, above LIMIT_HEALTH_LISTENERS */
 };
 
 /* Of the control socket; written by control.c. */

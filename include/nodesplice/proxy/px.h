@@ -94,8 +94,7 @@ typedef void (*px_service_stats_fn)(const char *port_name, uint8_t family,
 				    const struct px_service_stats *s,
 				    void *data);
 /* Each Service port that is proxied now; for metrics. */
-void px_each_service(const struct px *px, uint64_t now_ms,
-		     px_service_stats_fn fn, void *data);
+void px_each_service(const struct px *px, px_service_stats_fn fn, void *data);
 
 /* Accept what is queued, close the listeners, keep the connections going. */
 void px_drain(struct px *px);

@@ -38,6 +38,7 @@ struct apply {
 	bool synced;	   /* once */
 	uint32_t retry_ms; /* 0: the last transaction was taken */
 	uint64_t round_started_us;
+	uint64_t next_round_ms; /* the earliest, by --iptables-min-sync-period */
 	struct timer wake, late;
 };
 
@@ -62,7 +63,7 @@ void apply_wake(struct apply *a)
 		observed_queued(a->o.observed, loop_now_ms(a->o.loop),
 				clock_realtime_ms());
 	if (!a->waiting && !timer_armed(&a->wake))
-		wake_in(a, 0);
+		loop_timer_arm(a->o.loop, &a->wake, a->next_round_ms);
 }
 
 static void tell_problems(struct apply *a, const struct plan_change *c)
@@ -115,8 +116,7 @@ static void follow_node(struct apply *a)
 		store_mark_all_dirty(a->o.store);
 	dataplane_copy(&dp, &a->dp);
 	dataplane_context(&a->dp, ctx); /* which owns the strings */
-	health_ports_addresses(a->o.health_ports, a->dp.node_ports.addrs,
-			       a->dp.nfp.node_port_addrs_n);
+	health_ports_places(a->o.health_ports, &a->dp.node_ports);
 	tell_left_out(a);
 	if (nfp_update_options(a->o.nfp, &a->dp.nfp, &e) < 0) {
 		log_err("the node's addresses are not in the kernel yet: %s",
@@ -159,7 +159,7 @@ static void taken(struct apply *a, bool full)
 		a->o.first_synced(a->o.data);
 	}
 	if (store_dirty(a->o.store))
-		wake_in(a, 0);
+		loop_timer_arm(a->o.loop, &a->wake, a->next_round_ms);
 }
 
 static void refused(struct apply *a, const struct errbuf *e)
@@ -241,6 +241,8 @@ static void begin_round(struct apply *a)
 	if (a->waiting || !store_synced(a->o.store))
 		return;
 	a->round_started_us = clock_now_us();
+	a->next_round_ms =
+		loop_now_ms(a->o.loop) + a->o.options->min_sync_period_ms;
 	follow_node(a);
 	r = plan_update(a->o.plan, a->o.store, a->o.ctx, &a->changes);
 	for (size_t i = first; i < a->changes.n; i++)

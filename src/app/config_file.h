@@ -9,15 +9,31 @@
  *	kubeconfig: /etc/nodesplice/kubeconfig
  *	pod-cidr: [10.244.1.0/24, fd00:10:244:1::/64]
  *	connect-timeout: 2s
+ *
+ * or a KubeProxyConfiguration (kube_proxy_config.h), or both as two documents:
+ * then what the former says counts.
  */
 #pragma once
+
+#include "nodesplice/source/json.h"
 
 #include "options.h"
 
 /**
  * config_file_read() - Set every key of the file as the flag of its name
  *
- * Return: 0; -EINVAL with a text that names the file, the key, the value and
- * what is allowed; -errno if it can't be read
+ * Return: 0; -EINVAL with a text that names the file, the line, the key, the
+ * value and what is allowed; -errno if it can't be read
  */
 int config_file_read(const char *path, struct options *o, struct errbuf *e);
+
+/* Write what is in force to a file, made or replaced.  0; -errno with text */
+int config_file_write(const char *path, const struct options *o,
+		      struct errbuf *e);
+
+/* The line of a value or key in the text that it was parsed from. */
+size_t config_file_line(const char *text, struct json v);
+
+/* A scalar, or a list of scalars with commas between them, as a flag would be
+ * written.  Return: 0; -EINVAL (neither); -ENOMEM */
+int config_file_value(struct json value, struct text *t);

@@ -32,6 +32,7 @@
 
 #include "apply.h"
 #include "commands.h"
+#include "config_file.h"
 #include "conntrack_sysctls.h"
 #include "gate.h"
 #include "input.h"
@@ -39,7 +40,6 @@
 
 #define BIND_RETRY_MS  5000
 #define DRAIN_CHECK_MS 100
-#define SYNC_PERIOD_MS 30000 /* kube-proxy's default, for health's timeout */
 
 enum server_kind {
 	SERVER_METRICS,
@@ -347,6 +347,19 @@ static void raise_descriptor_limit(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Less likely to be killed for memory than those whom it serves.  Lowering
+ * takes CAP_SYS_RESOURCE, which a container may not have. */
+static void set_oom_score(int32_t score)
+{
+	cleanup_(closep) int fd =
+		open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%d", score);
+
+	if (fd < 0 || write(fd, text, (size_t)n) != n)
+		log_debug("oom_score_adj stays as it is: %s", strerror(errno));
+}
+
 static int open_kernel(struct daemon *d, struct errbuf *e)
 {
 	struct dataplane dp;
@@ -387,7 +400,7 @@ static void lend(struct daemon *d)
 	ob->version = NODESPLICE_VERSION;
 	ob->started_ms = loop_now_ms(d->loop);
 	ob->started_realtime_ms = clock_realtime_ms();
-	ob->health_timeout_ms = 2 * SYNC_PERIOD_MS;
+	ob->health_timeout_ms = 2ull * d->o.sync_period_ms;
 	ob->node_optional = d->o.manifests != NULL;
 	ob->options = d->shown_options;
 	ob->store = d->store;
@@ -448,33 +461,43 @@ static int open_apply(struct daemon *d)
 	return apply_new(&ao, &d->apply);
 }
 
-static void open_server(struct daemon *d, struct server *s)
+static int open_server(struct daemon *d, struct server *s, struct errbuf *e)
 {
 	char at[SOCKAD_STRLEN];
-	struct errbuf e;
+	int r;
 
 	if (s->at->port == 0 || s->http)
-		return;
-	if (http_open(d->loop, s->at, true, s->pages, &d->observed,
-		      &d->observed.http, &s->http, &e) == 0) {
+		return 0;
+	r = http_open(d->loop, s->at, true, s->pages, &d->observed,
+		      &d->observed.http, &s->http, e);
+	if (r == 0) {
 		log_info("listening on %s", sockad_format(s->at, at));
-		return;
+		return 0;
 	}
-	log_warn("%s; tried again in %d ms", e.text, BIND_RETRY_MS);
+	if (d->o.bind_address_hard_fail)
+		return r;
+	log_warn("%s; tried again in %d ms", e->text, BIND_RETRY_MS);
 	loop_timer_arm(d->loop, &d->bind_retry,
 		       loop_now_ms(d->loop) + BIND_RETRY_MS);
+	return 0;
 }
 
-static void open_servers(struct daemon *d)
+/* Fails with --bind-address-hard-fail only. */
+static int open_servers(struct daemon *d, struct errbuf *e)
 {
-	for (size_t i = 0; i < SERVER_KIND_MAX_; i++)
-		open_server(d, &d->servers[i]);
+	int r = 0;
+
+	for (size_t i = 0; i < SERVER_KIND_MAX_ && r == 0; i++)
+		r = open_server(d, &d->servers[i], e);
+	return r;
 }
 
 static void on_bind_retry(struct timer *t, uint64_t now_ms)
 {
+	struct errbuf e;
+
 	(void)now_ms;
-	open_servers(container_of(t, struct daemon, bind_retry));
+	open_servers(container_of(t, struct daemon, bind_retry), &e);
 }
 
 static int open_input(struct daemon *d, struct errbuf *e)
@@ -549,8 +572,8 @@ static int open_all(struct daemon *d, struct errbuf *e)
 	show_option(d, "kubeconfig", d->o.kubeconfig);
 	show_option(d, "apiserver", input_server(d->input));
 	lend(d);
-	open_servers(d);
-	return open_control(d, e);
+	r = open_servers(d, e);
+	return r < 0 ? r : open_control(d, e);
 }
 
 static int run(const struct options *o, struct errbuf *e)
@@ -561,6 +584,9 @@ static int run(const struct options *o, struct errbuf *e)
 	/* One arena each for the control thread and the workers. */
 	mallopt(M_ARENA_MAX, 2);
 	raise_descriptor_limit();
+	set_oom_score(o->oom_score_adj);
+	if (o->ignored)
+		log_info("settings that mean nothing here: %s", o->ignored);
 	d = calloc(1, sizeof(*d));
 	if (!d)
 		return -ENOMEM;
@@ -578,7 +604,9 @@ static int run(const struct options *o, struct errbuf *e)
 
 int command_run(const struct options *o, struct errbuf *e)
 {
-	int r = run(o, e);
+	int r = o->write_config_to ?
+			config_file_write(o->write_config_to, o, e) :
+			run(o, e);
 
 	if (r < 0 && !*e->text)
 		errf(e, r, "%s", strerror(-r));

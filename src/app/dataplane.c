@@ -97,7 +97,8 @@ static void derive_detectors(const struct options *o, const struct node *node,
 
 /* As the Node says it, also where that is no address of an interface; the
  * first of a family counts (cmd/kube-proxy/app/server.go, detectNodeIPs()). */
-static void derive_node_ips(const struct node *node, struct dataplane *dp)
+static void derive_node_ips(const struct options *o, const struct node *node,
+			    struct dataplane *dp)
 {
 	for (size_t i = 0; i < 2; i++)
 		dp->node_ip[i] = dp->nfp.node_addr[i];
@@ -106,14 +107,23 @@ static void derive_node_ips(const struct node *node, struct dataplane *dp)
 
 		dp->node_ip[plan_family(a->family)] = *a;
 	}
+	if (o->bind_address.family != AF_UNSPEC)
+		dp->node_ip[plan_family(o->bind_address.family)] =
+			o->bind_address;
 }
 
-static void derive_addresses(const struct node *node,
+static void derive_addresses(const struct options *o, const struct node *node,
 			     const struct netdev *netdev, struct dataplane *dp)
 {
-	const struct addr *preferred = node ? node->internal_ips : NULL;
-	size_t preferred_n = node ? node->internal_ips_n : 0;
+	struct addr preferred[1 + DATAPLANE_ADDRS_MAX];
+	size_t preferred_n = 0;
 
+	if (o->bind_address.family != AF_UNSPEC)
+		preferred[preferred_n++] = o->bind_address;
+	for (size_t i = 0; node && i < node->internal_ips_n &&
+			   preferred_n < ARRAY_SIZE(preferred);
+	     i++)
+		preferred[preferred_n++] = node->internal_ips[i];
 	for (size_t i = 0; i < 2; i++) {
 		struct addr a = netdev_node_addr(netdev, i ? AF_INET6 : AF_INET,
 						 preferred, preferred_n);
@@ -151,10 +161,10 @@ void dataplane_derive(const struct options *o, const struct node *node,
 	dataplane_static(o, &ret_dp->nfp);
 	derive_detectors(o, node, ret_dp);
 	if (netdev) {
-		derive_addresses(node, netdev, ret_dp);
+		derive_addresses(o, node, netdev, ret_dp);
 		derive_node_ports(o, netdev, ret_dp);
 	}
-	derive_node_ips(node, ret_dp);
+	derive_node_ips(o, node, ret_dp);
 	if (node && node->zone)
 		snprintf(ret_dp->zone, sizeof(ret_dp->zone), "%s", node->zone);
 	point_at_self(ret_dp);

@@ -23,15 +23,15 @@
 #include "nodesplice/observe/http.h"
 #include "nodesplice/observe/pages.h"
 
-#include "dataplane.h"
 #include "health_ports.h"
 
 #define RETRY_MS 5000
 
 struct half {
 	bool wanted;
-	struct http *servers[DATAPLANE_ADDRS_MAX]; /* owned */
-	size_t servers_n;			   /* 0: not bound */
+	struct http **servers; /* owned, each too */
+	size_t servers_n;      /* 0: not bound */
+	size_t servers_room;
 	struct pages_service page;
 	char said[ERRBUF_BYTES]; /* why it is not bound; "" */
 };
@@ -49,8 +49,7 @@ struct health_ports {
 	health_ports_problem_fn problem;
 	void *data;
 	struct health_port *table; /* owned */
-	struct addr addrs[DATAPLANE_ADDRS_MAX];
-	size_t addrs_n;
+	struct node_port_places places;
 	struct timer retry;
 };
 
@@ -70,8 +69,11 @@ static int open_at(struct health_ports *hp, struct half *h,
 		   const struct addr *a, uint16_t port, struct errbuf *e)
 {
 	const struct sockad at = {.addr = *a, .port = port};
-	int r;
+	int r = array_reserve(&h->servers, &h->servers_room, h->servers_n + 1,
+			      sizeof(*h->servers));
 
+	if (r < 0)
+		return errf(e, r, "out of memory");
 	if (hp->o->health_ports.listeners_n >= LIMIT_HEALTH_LISTENERS) {
 		hp->o->health_ports.over_limit_n++;
 		return errf(e, -EMFILE,
@@ -100,20 +102,32 @@ static int check_shadow(struct health_ports *hp, const struct health_port *p,
 		    owner->key);
 }
 
+static const struct addr *loopback(uint8_t family)
+{
+	static const struct addr v4 = {.family = AF_INET,
+				       .bytes = {127, 0, 0, 1}};
+	static const struct addr v6 = {.family = AF_INET6,
+				       .v6 = IN6ADDR_LOOPBACK_INIT};
+
+	return family == AF_INET ? &v4 : &v6;
+}
+
 static int open_half(struct health_ports *hp, const struct health_port *p,
 		     struct half *h, struct errbuf *e)
 {
-	const struct addr any = {.family = h->page.family};
-	size_t of_family_n = 0;
-	int r = check_shadow(hp, p, h->page.family, e);
+	const struct node_port_places *at = &hp->places;
+	const uint8_t family = h->page.family;
+	const struct addr any = {.family = family};
+	int r = check_shadow(hp, p, family, e);
 
-	for (size_t i = 0; i < hp->addrs_n && r == 0; i++) {
-		if (hp->addrs[i].family != h->page.family)
-			continue;
-		of_family_n++;
-		r = open_at(hp, h, &hp->addrs[i], p->port, e);
+	for (size_t i = 0; i < at->addrs_n && r == 0; i++) {
+		if (at->addrs[i].family == family)
+			r = open_at(hp, h, &at->addrs[i], p->port, e);
 	}
-	if (r == 0 && of_family_n == 0)
+	if (r == 0 && at->on_loopback[plan_family(family)] &&
+	    !at->everywhere[plan_family(family)])
+		r = open_at(hp, h, loopback(family), p->port, e);
+	if (r == 0 && h->servers_n == 0)
 		r = open_at(hp, h, &any, p->port, e);
 	if (r < 0)
 		close_half(hp, h);
@@ -195,6 +209,8 @@ static void forget(struct health_ports *hp, struct health_port *p)
 {
 	close_port(hp, p);
 	HASH_DEL(hp->table, p);
+	for (size_t f = 0; f < OBSERVED_FAMILY_MAX_; f++)
+		free(p->half[f].servers);
 	free(p->key);
 	free(p);
 }
@@ -265,16 +281,12 @@ void health_ports_update(struct health_ports *hp, const char *key,
 	count_failing(hp);
 }
 
-void health_ports_addresses(struct health_ports *hp, const struct addr *addrs,
-			    size_t addrs_n)
+void health_ports_places(struct health_ports *hp,
+			 const struct node_port_places *places)
 {
-	if (addrs_n > DATAPLANE_ADDRS_MAX)
-		addrs_n = DATAPLANE_ADDRS_MAX;
-	if (addrs_n == hp->addrs_n &&
-	    memcmp(addrs, hp->addrs, addrs_n * sizeof(*addrs)) == 0)
+	if (memcmp(places, &hp->places, sizeof(*places)) == 0)
 		return;
-	memcpy(hp->addrs, addrs, addrs_n * sizeof(*addrs));
-	hp->addrs_n = addrs_n;
+	hp->places = *places;
 	for (struct health_port *p = hp->table; p; p = p->hh.next)
 		close_port(hp, p);
 	bind_all(hp);

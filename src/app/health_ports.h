@@ -9,6 +9,8 @@
 
 #include "nodesplice/observe/observed.h"
 
+#include "node_ports.h"
+
 struct health_ports;
 
 /* A sentence about a Service whose port cannot be listened on; said once for
@@ -30,10 +32,10 @@ void health_ports_update(struct health_ports *hp, const char *key,
 			 const struct service_plan *sp);
 
 /**
- * health_ports_addresses() - Where node ports are served now
+ * health_ports_places() - Where node ports are served now
  *
- * Health check node ports are listened on there too; of a family without any,
- * on every address, as kube-proxy does.
+ * Health check node ports are listened on there too; of a family without any
+ * place, on every address, as kube-proxy does.
  */
-void health_ports_addresses(struct health_ports *hp, const struct addr *addrs,
-			    size_t addrs_n);
+void health_ports_places(struct health_ports *hp,
+			 const struct node_port_places *places);

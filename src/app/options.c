@@ -6,7 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nodesplice/base/duration.h"
+
+#include "options_format.h"
 #include "options_table.h"
+
+/* kube-proxy's, so that dashboards and load balancers find them. */
+#define DEFAULT_HEALTHZ	     "0.0.0.0:10256"
+#define DEFAULT_METRICS	     "127.0.0.1:10249"
+#define DEFAULT_HEALTHZ_PORT 10256
+#define DEFAULT_METRICS_PORT 10249
+#define DAY_MS		     86400000
 
 #define RUN	BIT(COMMAND_RUN)
 #define PLAN	BIT(COMMAND_PLAN)
@@ -117,17 +127,48 @@ static int set_number(struct options *o, const struct option *row,
 static int set_duration(struct options *o, const struct option *row,
 			const char *value, struct errbuf *e)
 {
+	char allowed[128], least[DURATION_STRLEN], most[DURATION_STRLEN];
+	int64_t ms;
+
+	if (duration_parse(value, &ms) == 0 && ms >= row->min &&
+	    ms <= row->max) {
+		*(uint32_t *)field(o, row) = (uint32_t)ms;
+		return 0;
+	}
+	snprintf(allowed, sizeof(allowed),
+		 "a duration like 500ms, 30s or 1m30s, from %s to %s",
+		 duration_format(row->min, least),
+		 duration_format(row->max, most));
+	return refuse(row, value, allowed, e);
+}
+
+/* The oom-score-adj of proc(5). */
+static int set_oom_score(struct options *o, const struct option *row,
+			 const char *value, struct errbuf *e)
+{
+	long n;
+	char *end;
+
+	errno = 0;
+	n = strtol(value, &end, 10);
+	if (!*value || *end || errno || n < -1000 || n > 1000)
+		return refuse(row, value, "-1000 to 1000", e);
+	o->oom_score_adj = (int32_t)n;
+	return 0;
+}
+
+/* klog's habits: 4 and more are for debugging. */
+static int set_verbosity(struct options *o, const struct option *row,
+			 const char *value, struct errbuf *e)
+{
 	char *end;
 	unsigned long n = strtoul(value, &end, 10);
-	unsigned long unit = strcmp(end, "s") == 0  ? 1000 :
-			     strcmp(end, "m") == 0  ? 60000 :
-			     strcmp(end, "ms") == 0 ? 1 :
-						      0;
 
-	if (!isdigit((unsigned char)*value) || !unit || n > row->max / unit)
-		return refuse(row, value,
-			      "a whole number with ms, s or m, at most 1h", e);
-	*(uint32_t *)field(o, row) = (uint32_t)(n * unit);
+	if (!isdigit((unsigned char)*value) || *end)
+		return refuse(row, value, "0 or more", e);
+	o->log_level = n < 4 ? LOG_LEVEL_INFO :
+		       n < 6 ? LOG_LEVEL_DEBUG :
+			       LOG_LEVEL_TRACE;
 	return 0;
 }
 
@@ -186,8 +227,7 @@ static int set_cidrs(struct options *o, const struct option *row,
 	return 0;
 }
 
-static int set_detect_local(struct options *o, const struct option *row,
-			    const char *value, struct errbuf *e)
+const char *options_detect_local_name(enum detect_local d)
 {
 	static const char *const names[] = {
 		[DETECT_LOCAL_DEFAULT] = "",
@@ -199,8 +239,15 @@ static int set_detect_local(struct options *o, const struct option *row,
 	};
 	static_assert(ARRAY_SIZE(names) == DETECT_LOCAL_MAX_, "a name each");
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strcmp(names[i], value) == 0) {
+	return names[d];
+}
+
+static int set_detect_local(struct options *o, const struct option *row,
+			    const char *value, struct errbuf *e)
+{
+	for (size_t i = 0; i < DETECT_LOCAL_MAX_; i++) {
+		if (strcmp(options_detect_local_name((enum detect_local)i),
+			   value) == 0) {
 			o->detect_local = (enum detect_local)i;
 			return 0;
 		}
@@ -245,13 +292,46 @@ static int set_address(struct options *o, const struct option *row,
 {
 	struct sockad *at = field(o, row);
 
-	if (strcmp(value, "off") == 0) {
+	if (strcmp(value, "off") == 0 || !*value) {
 		at->port = 0;
 		return 0;
 	}
+	/* kube-proxy adds the port too. */
+	if (addr_parse(value, &at->addr) == 0) {
+		at->port = (uint16_t)row->min;
+		return 0;
+	}
 	if (sockad_parse(value, at) < 0 || at->port == 0)
-		return refuse(row, value, "ADDRESS:PORT, [ADDRESS]:PORT or off",
+		return refuse(row, value,
+			      "ADDRESS:PORT, [ADDRESS]:PORT, ADDRESS or off",
 			      e);
+	return 0;
+}
+
+/* Whether the servers are where they are by default. */
+static bool is_default(const struct sockad *at, const char *text)
+{
+	struct sockad wanted;
+
+	return sockad_parse(text, &wanted) == 0 &&
+	       sockad_compare(at, &wanted) == 0;
+}
+
+/* The unspecified address says nothing, but for the servers' family. */
+static int set_bind_address(struct options *o, const struct option *row,
+			    const char *value, struct errbuf *e)
+{
+	struct addr a;
+
+	if (addr_parse(value, &a) < 0)
+		return refuse(row, value, "an IP address", e);
+	o->bind_address = addr_is_unspecified(&a) ? (struct addr){0} : a;
+	if (a.family != AF_INET6)
+		return 0;
+	if (is_default(&o->healthz_at, DEFAULT_HEALTHZ))
+		sockad_parse("[::]:10256", &o->healthz_at);
+	if (is_default(&o->metrics_at, DEFAULT_METRICS))
+		sockad_parse("[::1]:10249", &o->metrics_at);
 	return 0;
 }
 
@@ -277,11 +357,16 @@ static int set_output(struct options *o, const struct option *row,
 /* The kernel keeps such a sysctl as jiffies in an int, at up to 1000 Hz. */
 #define SYSCTL_SECONDS_MAX 2145600 /* 596 h */
 
-/* Defaults stand in options_init(); the ports of metrics and healthz are
- * kube-proxy's, so that dashboards and load balancers find them. */
+/* Defaults stand in options_init().  Of two rows with one field the second is
+ * kube-proxy's name of it. */
 static const struct option table[] = {
-	{"config", "FILE", "configuration file (kind NodespliceConfiguration)",
+	{"config", "FILE",
+	 "configuration file (kind NodespliceConfiguration or "
+	 "KubeProxyConfiguration)",
 	 SOURCES | KERNEL | SETUP, set_string, FIELD(config), 0, 0},
+	{"write-config-to", "FILE",
+	 "write the configuration in force to this file and end", RUN,
+	 set_string, FIELD(write_config_to), 0, 0},
 	{"kubeconfig", "FILE", "how to reach the API server", SOURCES | KERNEL,
 	 set_string, FIELD(kubeconfig), 0, 0},
 	{"context", "NAME", "context of the kubeconfig (its current one)",
@@ -292,6 +377,11 @@ static const struct option table[] = {
 	 SOURCES | KERNEL, set_string, FIELD(manifests), 0, 0},
 	{"node-name", "NAME", "our Node ($NODE_NAME, else the host's name)",
 	 SOURCES | KERNEL, set_string, FIELD(node_name), 0, 0},
+	{"hostname-override", "NAME", "the same", SOURCES | KERNEL, set_string,
+	 FIELD(node_name), 0, 0},
+	{"bind-address", "ADDRESS",
+	 "our primary address (the Node's); nothing is bound to it", SOURCES,
+	 set_bind_address, FIELD(bind_address), 0, 0},
 	{"service-proxy-name", "NAME",
 	 "serve the Services labelled with this service-proxy-name instead of "
 	 "those without",
@@ -300,7 +390,7 @@ static const struct option table[] = {
 	 "how pods of this node are told from others: ClusterCIDR, NodeCIDR, "
 	 "BridgeInterface, InterfaceNamePrefix, none (ClusterCIDR with "
 	 "--cluster-cidr, else NodeCIDR)",
-	 SOURCES, set_detect_local, 0, 0, 0},
+	 SOURCES, set_detect_local, FIELD(detect_local), 0, 0},
 	{"cluster-cidr", "CIDR,...", "ClusterCIDR: addresses of all pods",
 	 SOURCES, set_cidrs, FIELD(cluster_cidrs), 0, 0},
 	{"pod-cidr", "CIDR,...",
@@ -355,8 +445,16 @@ static const struct option table[] = {
 	{"conntrack-udp-timeout-stream", "TIME", "of UDP flows (0: as it is)",
 	 SETUP, set_seconds, FIELD(conntrack_udp_stream_s), 0,
 	 SYSCTL_SECONDS_MAX},
+	{"iptables-sync-period", "TIME",
+	 "/healthz fails when a change has waited for two of it (30s)", RUN,
+	 set_duration, FIELD(sync_period_ms), 1, DAY_MS},
+	{"iptables-min-sync-period", "TIME",
+	 "shortest time from one transaction to the next (0s)", RUN,
+	 set_duration, FIELD(min_sync_period_ms), 0, DAY_MS},
 	{"masquerade-bit", "N", "packet mark bit of masquerading (14)", KERNEL,
 	 set_number, FIELD(masquerade_bit), 0, 31},
+	{"iptables-masquerade-bit", "N", "the same", KERNEL, set_number,
+	 FIELD(masquerade_bit), 0, 31},
 	{"own-bit", "N", "packet mark bit of our own packets (12)", KERNEL,
 	 set_number, FIELD(own_bit), 0, 31},
 	{"divert-bit", "N",
@@ -370,17 +468,25 @@ static const struct option table[] = {
 	{"route-table", "N", "number of our routing table (10240)", KERNEL,
 	 set_number, FIELD(route_table), 1, INT_MAX},
 	{"metrics-bind-address", "ADDRESS:PORT|off",
-	 "where /metrics is served (127.0.0.1:10249)", RUN, set_address,
-	 FIELD(metrics_at), 0, 0},
+	 "where /metrics is served (" DEFAULT_METRICS ")", RUN, set_address,
+	 FIELD(metrics_at), DEFAULT_METRICS_PORT, 0},
 	{"healthz-bind-address", "ADDRESS:PORT|off",
-	 "where /healthz and /livez are served (0.0.0.0:10256)", RUN,
-	 set_address, FIELD(healthz_at), 0, 0},
+	 "where /healthz and /livez are served (" DEFAULT_HEALTHZ ")", RUN,
+	 set_address, FIELD(healthz_at), DEFAULT_HEALTHZ_PORT, 0},
+	{"bind-address-hard-fail", "on|off",
+	 "end if one of these two can't be bound (off: tried again)", RUN,
+	 set_switch, FIELD(bind_address_hard_fail), 0, 0},
+	{"oom-score-adj", "N", "of this process (-999, where allowed)", RUN,
+	 set_oom_score, FIELD(oom_score_adj), 0, 0},
 	{"control-socket", "PATH",
 	 "socket of status and explain (/run/nodesplice/nodesplice.sock)",
 	 RUN | CLIENT | BIT(COMMAND_INIT), set_string, FIELD(control_socket), 0,
 	 0},
 	{"log-level", "LEVEL", "err, warn, info, debug or trace (info)",
 	 SOURCES | KERNEL | BIT(COMMAND_INIT), set_log_level, FIELD(log_level),
+	 0, 0},
+	{"v", "N", "the same as a number: below 4 info, below 6 debug, trace",
+	 SOURCES | KERNEL | BIT(COMMAND_INIT), set_verbosity, FIELD(log_level),
 	 0, 0},
 	{"output", "text|json", "format of the answer (-o, text)",
 	 CLIENT | BIT(COMMAND_CHECK), set_output, FIELD(json), 0, 0},
@@ -409,12 +515,14 @@ int options_init(struct options *o)
 		 * back and resets its connection
 		 * (kubernetes/kubernetes#74839). */
 		.conntrack_tcp_be_liberal = true,
+		.sync_period_ms = 30000,
+		.oom_score_adj = -999, /* kube-proxy's */
 		.log_level = LOG_LEVEL_INFO,
 	};
 	node_ports_init(&o->node_ports);
 	policy_init(&o->policy);
-	sockad_parse("127.0.0.1:10249", &o->metrics_at);
-	sockad_parse("0.0.0.0:10256", &o->healthz_at);
+	sockad_parse(DEFAULT_METRICS, &o->metrics_at);
+	sockad_parse(DEFAULT_HEALTHZ, &o->healthz_at);
 	o->control_socket = strdup("/run/nodesplice/nodesplice.sock");
 	return o->control_socket ? 0 : -ENOMEM;
 }
@@ -422,9 +530,14 @@ int options_init(struct options *o)
 void options_free(struct options *o)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		if (table[i].set == set_string || table[i].set == set_interface)
-			free(*(char **)field(o, &table[i]));
+		char **s = field(o, &table[i]);
+
+		if (table[i].set != set_string && table[i].set != set_interface)
+			continue;
+		free(*s);
+		*s = NULL; /* another row may have the same field */
 	}
+	free(o->ignored);
 	free(o->target);
 	free(o->pod_cidrs.items);
 	free(o->cluster_cidrs.items);
@@ -444,7 +557,8 @@ bool options_is_switch(const char *name)
 {
 	const struct option *row = find(name);
 
-	return row && row->set == set_switch;
+	return row ? row->set == set_switch :
+		     options_switch_without_effect(name);
 }
 
 int options_set(struct options *o, const char *name, const char *value,
@@ -454,6 +568,8 @@ int options_set(struct options *o, const char *name, const char *value,
 
 	if (row)
 		return row->set(o, row, value, e);
+	if (options_without_effect(name))
+		return options_ignore(o, name);
 	return policy_set(&o->policy, name, value, POLICY_SOURCE_NODE, e);
 }
 
@@ -474,6 +590,112 @@ size_t options_names(enum command c, const char *names[OPTIONS_NAMES_MAX])
 	return n;
 }
 
+/* Three bits of one packet mark. */
+static int check_bits(const struct options *o, struct errbuf *e)
+{
+	const struct {
+		const char *name;
+		uint32_t bit;
+	} bits[] = {{"masquerade-bit", o->masquerade_bit},
+		    {"own-bit", o->own_bit},
+		    {"divert-bit", o->divert_bit}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(bits); i++) {
+		for (size_t k = 0; k < i; k++) {
+			if (bits[i].bit == bits[k].bit)
+				return errf(e, -EINVAL,
+					    "%s: %u is not allowed (%s is %u "
+					    "too)",
+					    bits[k].name, bits[k].bit,
+					    bits[i].name, bits[i].bit);
+		}
+	}
+	return 0;
+}
+
+int options_check(const struct options *o, struct errbuf *e)
+{
+	if (o->min_sync_period_ms > o->sync_period_ms)
+		return errf(e, -EINVAL,
+			    "iptables-min-sync-period: %u ms is not allowed "
+			    "(at most iptables-sync-period, %u ms)",
+			    o->min_sync_period_ms, o->sync_period_ms);
+	return check_bits(o, e);
+}
+
+/* How what a setter has set is written; nothing for what is not set. */
+static const struct {
+	option_set_fn set;
+	void (*write)(const void *field, uint32_t min, struct text *t);
+} writers[] = {
+	{set_string, options_write_string},
+	{set_switch, options_write_switch},
+	{set_number, options_write_number},
+	{set_duration, options_write_duration},
+	{set_seconds, options_write_seconds},
+	{set_cidrs, options_write_cidrs},
+	{set_detect_local, options_write_detect_local},
+	{set_interface, options_write_string},
+	{set_node_ports, options_write_node_ports},
+	{set_address, options_write_address},
+	{set_bind_address, options_write_bind_address},
+	{set_oom_score, options_write_oom_score},
+	{set_log_level, options_write_log_level},
+};
+
+static bool is_other_name(size_t row)
+{
+	for (size_t i = 0; i < row; i++) {
+		if (table[i].offset == table[row].offset)
+			return true;
+	}
+	return false;
+}
+
+static void write_row(const struct options *o, const struct option *row,
+		      struct text *t)
+{
+	const void *at = (const char *)o + row->offset;
+	size_t before = t->len, name_end;
+
+	text_addf(t, "%s: ", row->name);
+	name_end = t->len;
+	for (size_t i = 0; i < ARRAY_SIZE(writers); i++) {
+		if (writers[i].set == row->set)
+			writers[i].write(at, row->min, t);
+	}
+	if (t->len == name_end) {
+		t->len = before;
+		return;
+	}
+	text_add(t, "\n");
+}
+
+void options_write(const struct options *o, struct text *t)
+{
+	text_add(t, "apiVersion: nodesplice.io/v1alpha1\n"
+		    "kind: NodespliceConfiguration\n");
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		const struct option *row = &table[i];
+
+		if ((row->commands & RUN) && !is_other_name(i) &&
+		    row->offset != FIELD(config) &&
+		    row->offset != FIELD(write_config_to))
+			write_row(o, row, t);
+	}
+	for (size_t i = 0; i < POLICY_SETTING_MAX_; i++) {
+		struct text value = {0};
+
+		policy_format(&o->policy, (enum policy_setting)i, &value);
+		text_addf(t,
+			  "%s: ", policy_setting_name((enum policy_setting)i));
+		text_add_json(t, value.data ? value.data : "");
+		text_add(t, "\n");
+		t->failed |= value.failed;
+		text_free(&value);
+	}
+}
+
 static void help_options(enum command c)
 {
 	struct policy p;
@@ -491,6 +713,7 @@ static void help_options(enum command c)
 	if (!(SOURCES & BIT(c)))
 		return;
 	policy_init(&p);
+	options_help_without_effect();
 	puts("\nNode-wide defaults of what an annotation nodesplice.io/NAME "
 	     "sets for a Service:");
 	for (size_t i = 0; i < POLICY_SETTING_MAX_; i++) {

@@ -6,6 +6,9 @@
  * configuration file is an option's name without the dashes, and a resilience
  * setting of model/policy.h is an option of the same name (node-wide default).
  * Flags win over the file.
+ *
+ * Names are kube-proxy's where it has the setting.  Its flags that mean nothing
+ * here are accepted, so that its command line can be kept.
  */
 #pragma once
 
@@ -78,6 +81,13 @@ struct options {
 	uint32_t conntrack_tcp_established_s, conntrack_tcp_close_wait_s;
 	uint32_t conntrack_udp_s, conntrack_udp_stream_s;
 	bool conntrack_tcp_be_liberal;
+	uint32_t sync_period_ms;     /* health: late after two of them */
+	uint32_t min_sync_period_ms; /* between two transactions */
+	bool bind_address_hard_fail;
+	struct addr bind_address; /* our primary one; AF_UNSPEC: the Node's */
+	int32_t oom_score_adj;
+	char *write_config_to;
+	char *ignored; /* "a, b": given, without effect here; NULL: none */
 	enum log_level log_level;
 	bool json;
 	struct policy policy; /* node-wide */
@@ -99,9 +109,20 @@ int options_parse(int argc, char **argv, struct options *ret_options,
 /* The mode in force: never DETECT_LOCAL_DEFAULT. */
 enum detect_local options_detect_local(const struct options *o);
 
+const char *options_detect_local_name(enum detect_local d);
+
 /* One option as flag or key would set it; for the file reader. */
 int options_set(struct options *o, const char *name, const char *value,
 		struct errbuf *e);
+
+/* Remember the name of a setting that has no effect here.  0; -ENOMEM */
+int options_ignore(struct options *o, const char *name);
+
+/**
+ * options_write() - What is in force, as a file that sets the same again
+ * @t:		A NodespliceConfiguration
+ */
+void options_write(const struct options *o, struct text *t);
 
 const char *command_name(enum command c);
 /* Print the help of one command, or with COMMAND_MAX_ of the program. */

@@ -79,6 +79,8 @@ static int complete(enum command c, const char *name, const char **ret_name,
 				    name, match, names[i]);
 		match = names[i];
 	}
+	if (!match && options_without_effect(name))
+		match = options_without_effect(name);
 	if (!match || len == 0)
 		return unknown(c, name, names, n, e);
 	*ret_name = match;
@@ -179,6 +181,9 @@ static int parse_arguments(struct options *o, struct arguments *a,
 			o->help = true;
 		else if (strcmp(arg, "-o") == 0)
 			r = parse_option(o, a, "output", given, n, e);
+		else if (strncmp(arg, "-v", 2) == 0 &&
+			 (!arg[2] || arg[2] == '='))
+			r = parse_option(o, a, arg + 1, given, n, e);
 		else if (strncmp(arg, "--", 2) == 0)
 			r = parse_option(o, a, arg + 2, given, n, e);
 		else if (*arg == '-')
@@ -273,6 +278,8 @@ int options_parse(int argc, char **argv, struct options *ret_options,
 	}
 	if (r == 0)
 		r = check_detection(o, e);
+	if (r == 0)
+		r = options_check(o, e);
 	if (r == 0 && !one_source(o))
 		r = errf(e, -EINVAL,
 			 "--kubeconfig, --manifests and "

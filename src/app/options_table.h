@@ -8,7 +8,7 @@
 
 #include "options.h"
 
-#define OPTIONS_NAMES_MAX 64
+#define OPTIONS_NAMES_MAX 128
 
 /* The defaults.  Return: 0; -ENOMEM */
 int options_init(struct options *o);
@@ -19,3 +19,12 @@ size_t options_names(enum command c, const char *names[OPTIONS_NAMES_MAX]);
 
 /* Whether an option alone means on. */
 bool options_is_switch(const char *name);
+
+/* A flag of kube-proxy's that has no effect here; its full name is wanted.
+ * NULL: not such a one */
+const char *options_without_effect(const char *name);
+bool options_switch_without_effect(const char *name);
+void options_help_without_effect(void);
+
+/* What no option alone can judge.  0; -EINVAL with text */
+int options_check(const struct options *o, struct errbuf *e);

@@ -45,6 +45,11 @@ int log_level_parse(const char *name, enum log_level *ret_level)
 	return -EINVAL;
 }
 
+const char *log_level_name(enum log_level level)
+{
+	return levels[level].name;
+}
+
 void log_line(enum log_level level, const char *fmt, ...)
 {
 	char line[2048];

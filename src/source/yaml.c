@@ -17,6 +17,10 @@
  * nested aliases ("billion laughs") ends there, and no combination of merges
  * and anchors costs more than that.  Anchors and aliases of one document are
  * counted as well, which bounds the search for an anchor by name.
+ *
+ * With lines, newlines are written before a key until it stands on its own
+ * line; out_lines_n counts those that are in the text.  What is copied loses
+ * its newlines, so that lines only ever grow.
  */
 #include <errno.h>
 #include <string.h>
@@ -61,6 +65,8 @@ struct walker {
 	size_t aliases_n;
 	size_t copied_bytes; /* of the whole stream */
 	size_t line;	     /* of the document, from 1 */
+	bool lines;	     /* keys stand on their lines */
+	size_t out_lines_n;  /* newlines in the text */
 	struct errbuf *e;
 };
 
@@ -157,6 +163,20 @@ static int make_anchor(struct walker *w, const yaml_event_t *ev,
 	return 0;
 }
 
+/* Blank the newlines of a copy.  Return: how many there were */
+static size_t blank_newlines(char *s, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		if (s[i] == '\n') {
+			s[i] = ' ';
+			n++;
+		}
+	}
+	return n;
+}
+
 /* Remember the node from @start on. */
 static int keep_anchor(struct walker *w, const yaml_event_t *ev,
 		       const char *name, size_t start)
@@ -172,7 +192,10 @@ static int keep_anchor(struct walker *w, const yaml_event_t *ev,
 		return r;
 	a->len = w->out.len - start;
 	a->json = strndup(w->out.data + start, a->len);
-	return a->json ? 0 : fail_at(w, ev, -ENOMEM, "out of memory");
+	if (!a->json)
+		return fail_at(w, ev, -ENOMEM, "out of memory");
+	blank_newlines(a->json, a->len);
+	return 0;
 }
 
 static void clear_anchors(struct walker *w)
@@ -204,6 +227,7 @@ static int take_merge(struct walker *w, const yaml_event_t *ev,
 	r = charge(w, ev, len + target->merged.len);
 	if (r < 0)
 		return r;
+	w->out_lines_n -= blank_newlines(w->out.data + start, len);
 	if (len > 2) {
 		text_add_n(&t, w->out.data + start + 1, len - 2);
 		if (target->merged.len)
@@ -267,12 +291,15 @@ static void separate(struct walker *w)
 		text_add(&w->out, ",");
 }
 
-static void begin_key(struct walker *w)
+static void begin_key(struct walker *w, const yaml_event_t *ev)
 {
 	struct frame *top = top_frame(w);
 
 	if (top->items_n++ > 0)
 		text_add(&w->out, ",");
+	for (; w->lines && w->out_lines_n < ev->start_mark.line;
+	     w->out_lines_n++)
+		text_add(&w->out, "\n");
 	top->at_value = true;
 }
 
@@ -294,7 +321,7 @@ static int scalar_key(struct walker *w, const yaml_event_t *ev)
 		top_frame(w)->merging = true;
 		return 0;
 	}
-	begin_key(w);
+	begin_key(w, ev);
 	start = w->out.len;
 	text_add_json(&w->out, (const char *)ev->data.scalar.value);
 	r = anchor ? keep_anchor(w, ev, anchor, start) : 0;
@@ -326,7 +353,7 @@ static int alias_key(struct walker *w, const yaml_event_t *ev,
 
 	if (a->json[0] == '{' || a->json[0] == '[')
 		return fail_at(w, ev, -EINVAL, "a key must be a scalar");
-	begin_key(w);
+	begin_key(w, ev);
 	text_addf(&w->out, "%s%s%s:", quote, a->json, quote);
 	return 0;
 }
@@ -417,6 +444,7 @@ static int on_document_end(struct walker *w, yaml_document_fn fn, void *fn_data)
 		r = fn(w->out.data, w->out.len, w->line, fn_data);
 	clear_anchors(w);
 	w->out.len = 0;
+	w->out_lines_n = 0;
 	return r;
 }
 
@@ -506,10 +534,10 @@ static int step(struct walker *w, yaml_document_fn fn, void *fn_data,
 	return 0;
 }
 
-int yaml_to_json(const char *data, size_t len, yaml_document_fn fn,
-		 void *fn_data, struct errbuf *e)
+static int walk(const char *data, size_t len, bool lines, yaml_document_fn fn,
+		void *fn_data, struct errbuf *e)
 {
-	cleanup_(walker_free) struct walker w = {.e = e};
+	cleanup_(walker_free) struct walker w = {.e = e, .lines = lines};
 	bool ended = false;
 	int r = 0;
 
@@ -523,4 +551,16 @@ int yaml_to_json(const char *data, size_t len, yaml_document_fn fn,
 	while (r == 0 && !ended)
 		r = step(&w, fn, fn_data, &ended);
 	return r;
+}
+
+int yaml_to_json(const char *data, size_t len, yaml_document_fn fn,
+		 void *fn_data, struct errbuf *e)
+{
+	return walk(data, len, false, fn, fn_data, e);
+}
+
+int yaml_to_json_lines(const char *data, size_t len, yaml_document_fn fn,
+		       void *fn_data, struct errbuf *e)
+{
+	return walk(data, len, true, fn, fn_data, e);
 }

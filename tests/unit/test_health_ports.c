@@ -49,9 +49,20 @@ static int bind_loopback(uint16_t port, uint16_t *ret_port)
 	return fd;
 }
 
+/* Node ports are served on one or two addresses, or none. */
+static void serve_at(struct fixture *f, const char *first, const char *second)
+{
+	struct node_port_places places = {0};
+
+	if (first)
+		places.addrs[places.addrs_n++] = an_addr(first);
+	if (second)
+		places.addrs[places.addrs_n++] = an_addr(second);
+	health_ports_places(f->ports, &places);
+}
+
 static int setup(void **state)
 {
-	const struct addr loopback = an_addr("127.0.0.1");
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	f->ob = observing_new();
@@ -59,7 +70,7 @@ static int setup(void **state)
 	assert_int_equal(health_ports_new(f->loop, &f->ob->o, on_problem, f,
 					  &f->ports),
 			 0);
-	health_ports_addresses(f->ports, &loopback, 1);
+	serve_at(f, "127.0.0.1", NULL);
 	close(bind_loopback(0, &f->port));
 	*state = f;
 	return 0;
@@ -166,17 +177,27 @@ static void a_changed_port_moves_the_listener(void **state)
 
 static void listeners_follow_the_addresses_of_node_ports(void **state)
 {
-	const struct addr two[] = {an_addr("127.0.0.2"), an_addr("127.0.0.3")};
+	struct node_port_places places = {.on_loopback = {true}};
 	struct fixture *f = *state;
 
 	change(f, web(f->port));
-	health_ports_addresses(f->ports, two, 2);
+	serve_at(f, "127.0.0.2", "127.0.0.3");
 	assert_false(can_connect(f->port));
 	assert_int_equal(f->ob->o.health_ports.listeners_n, 2);
 	/* None of the family: every address. */
-	health_ports_addresses(f->ports, two, 0);
+	serve_at(f, NULL, NULL);
 	assert_true(can_connect(f->port));
 	assert_int_equal(f->ob->o.health_ports.listeners_n, 1);
+	serve_at(f, "127.0.0.2", NULL);
+	assert_false(can_connect(f->port));
+	/* localhost alone. */
+	health_ports_places(f->ports, &places);
+	assert_true(can_connect(f->port));
+	/* Everywhere includes it. */
+	places.everywhere[0] = true;
+	health_ports_places(f->ports, &places);
+	assert_int_equal(f->ob->o.health_ports.listeners_n, 1);
+	assert_true(can_connect(f->port));
 }
 
 static void a_taken_port_is_told_once_and_taken_over_when_free(void **state)

@@ -90,6 +90,47 @@ static void a_mistake_is_named_with_what_was_meant(void **state)
 	assert_says("", "no such command");
 }
 
+static void flags_have_kube_proxys_names(void **state)
+{
+	(void)state;
+	assert_int_equal(parse("run --hostname-override n "
+			       "--iptables-masquerade-bit 3 -v=4 "
+			       "--iptables-sync-period 1m30s --profiling"),
+			 0);
+	assert_string_equal(o.node_name, "n");
+	assert_int_equal(o.masquerade_bit, 3);
+	assert_int_equal(o.log_level, LOG_LEVEL_DEBUG);
+	assert_int_equal(o.sync_period_ms, 90000);
+	assert_string_equal(o.ignored, "profiling");
+	assert_int_equal(parse("run --bind-address fd00::1 "
+			       "--oom-score-adj -5 --proxy-mode nftables"),
+			 0);
+	assert_int_equal(o.bind_address.family, AF_INET6);
+	assert_int_equal(o.healthz_at.addr.family, AF_INET6);
+	assert_int_equal(o.metrics_at.addr.family, AF_INET6);
+	assert_int_equal(o.oom_score_adj, -5);
+	assert_string_equal(o.ignored, "proxy-mode");
+	assert_int_equal(parse("run --bind-address 0.0.0.0 "
+			       "--metrics-bind-address 1.2.3.4 -v 6"),
+			 0);
+	assert_int_equal(o.bind_address.family, AF_UNSPEC);
+	assert_int_equal(o.metrics_at.port, 10249);
+	assert_int_equal(o.log_level, LOG_LEVEL_TRACE);
+}
+
+static void settings_are_judged_together(void **state)
+{
+	(void)state;
+	assert_says("run --iptables-sync-period 1s "
+		    "--iptables-min-sync-period 2s",
+		    "2000 ms is not allowed (at most iptables-sync-period");
+	assert_says("run --masquerade-bit 13",
+		    "masquerade-bit: 13 is not allowed (divert-bit is 13 too)");
+	assert_says("run --iptables-sync-period 0s", "from 1ms to 86400s");
+	assert_says("run --oom-score-adj 1001", "-1000 to 1000");
+	assert_says("run -v x", "0 or more");
+}
+
 static void explain_takes_its_target_and_a_format(void **state)
 {
 	(void)state;
@@ -259,6 +300,8 @@ int main(void)
 		T(a_flag_takes_its_value_in_both_ways),
 		T(a_unique_beginning_stands_for_an_option),
 		T(a_mistake_is_named_with_what_was_meant),
+		T(flags_have_kube_proxys_names),
+		T(settings_are_judged_together),
 		T(explain_takes_its_target_and_a_format),
 		T(conntrack_flags_are_those_of_kube_proxy),
 		T(a_file_sets_what_flags_set_and_flags_win),

@@ -327,9 +327,29 @@ static void the_receiver_can_end_the_walk(void **state)
 	assert_int_equal(seen_n, 2);
 }
 
+static void keys_stand_on_their_lines_if_asked_to(void **state)
+{
+	static const char yaml[] =
+		"# c\na: 1\n\nb:\n  c: &x {d: 2,\n    e: 3}\n"
+		"f: *x\ng:\n  <<: *x\n  h: 4\n---\ni: 5\n";
+	struct text t = {0};
+	struct errbuf e = {""};
+
+	(void)state;
+	assert_int_equal(
+		yaml_to_json_lines(yaml, strlen(yaml), collect, &t, &e), 0);
+	assert_string_equal(
+		t.data,
+		"2:{\n\"a\":1,\n\n\"b\":{\n\"c\":{\"d\":2,\n\"e\":3}},\n\"f\":"
+		"{\"d\":2, \"e\":3},\n\"g\":{\"d\":2, \"e\":3,\n\n\"h\":4}};"
+		"11:{\n\n\n\n\n\n\n\n\n\n\n\"i\":5};");
+	text_free(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(keys_stand_on_their_lines_if_asked_to),
 		cmocka_unit_test(block_and_flow_collections_become_json),
 		cmocka_unit_test(json_is_yaml),
 		cmocka_unit_test(

@@ -41,6 +41,7 @@ bool log_enabled(enum log_level level);
  * Return: 0; -EINVAL (@ret_level unchanged)
  */
 int log_level_parse(const char *name, enum log_level *ret_level);
+const char *log_level_name(enum log_level level);
 
 /* Write one line.  @fmt has no newline. */
 void log_line(enum log_level level, const char *fmt, ...)

@@ -25,3 +25,9 @@ typedef int (*yaml_document_fn)(const char *json, size_t len, size_t line,
  */
 int yaml_to_json(const char *data, size_t len, yaml_document_fn fn,
 		 void *fn_data, struct errbuf *e);
+
+/* The same, for those who tell a person where something stands: in the JSON
+ * text each key is on the line that it has in @data (counted from 1; a merged
+ * or aliased one on that of its mapping at the earliest). */
+int yaml_to_json_lines(const char *data, size_t len, yaml_document_fn fn,
+		       void *fn_data, struct errbuf *e);

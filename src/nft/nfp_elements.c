@@ -7,6 +7,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <string.h>
 
+#include "nfp_affinity.h"
 #include "nfp_elements.h"
 #include "nodesplice/base/mem.h"
 #include "nodesplice/plan/slots.h"
@@ -160,6 +161,18 @@ static enum nfp_set_kind view_set(const struct plan_frontend *f,
 	return kinds[side][leads_nowhere][f->kind == PLAN_NODE_PORT];
 }
 
+static void lead_to_affinity(struct nfp_element *e, const struct plan_port *p,
+			     const struct plan_view *v)
+{
+	char name[NFP_AFFINITY_NAME_BYTES];
+
+	e->chain = nfp_affinity_id(
+		nfp_affinity_chain_name(p, v->scope, v->masquerade, name));
+	e->port = p;
+	e->scope = (uint8_t)v->scope;
+	e->masquerade = (uint8_t)v->masquerade;
+}
+
 static int add_view(struct nfp_elements *e, const struct plan_port *p,
 		    const struct plan_frontend *f, enum plan_side side,
 		    const struct spread *spreads)
@@ -173,6 +186,10 @@ static int add_view(struct nfp_elements *e, const struct plan_port *p,
 	uint32_t slots_n = spreads[v->scope].slots_n;
 
 	put_frontend(&element, p, f);
+	if (picks && p->affinity_s) {
+		lead_to_affinity(&element, p, v);
+		return append(e, &element);
+	}
 	if (!picks)
 		element.chain = v->verdict == PLAN_REJECT ? NFP_CHAIN_REFUSE :
 							    NFP_CHAIN_DISCARD;
@@ -241,7 +258,7 @@ static int add_frontend(struct nfp_elements *e, const struct plan_port *p,
 	if (r == 0 && f->kind == PLAN_CLUSTER_IP)
 		r = add_cluster_ip(e, p, f);
 	for (unsigned int side = 0; r == 0 && side < PLAN_SIDE_MAX_; side++) {
-		if (f->view[side].verdict == PLAN_PICK)
+		if (f->view[side].verdict == PLAN_PICK && !p->affinity_s)
 			used[f->view[side].scope] = true;
 		r = add_view(e, p, f, side, spreads);
 	}
@@ -283,7 +300,8 @@ static int add_port(struct nfp_elements *e, const struct plan_port *p)
 
 	if (p->frontends_n == 0)
 		return 0;
-	for (unsigned int s = 0; r == 0 && s < SELECT_SCOPE_MAX_; s++)
+	for (unsigned int s = 0;
+	     r == 0 && !p->affinity_s && s < SELECT_SCOPE_MAX_; s++)
 		r = spread_fill(&spreads[s], p, s);
 	for (size_t i = 0; r == 0 && i < p->frontends_n; i++)
 		r = add_frontend(e, p, &p->frontends[i], spreads);
@@ -341,8 +359,11 @@ static bool same_comment(const char *a, const char *b)
 
 bool nfp_element_same(const struct nfp_element *a, const struct nfp_element *b)
 {
-	return memcmp(a->value, b->value, sizeof(a->value)) == 0 &&
-	       same_comment(a->comment, b->comment);
+	bool same = nfp_set_is_verdict(nfp_set_kind(a->set)) ?
+			    a->chain == b->chain :
+			    memcmp(a->value, b->value, sizeof(a->value)) == 0;
+
+	return same && same_comment(a->comment, b->comment);
 }
 
 bool nfp_element_shared(const struct nfp_element *e)
@@ -382,7 +403,7 @@ void nfp_element_emit(struct nfp_emitter *m, const struct nfp_element *e,
 {
 	const struct form f = form_of(e->set);
 	uint8_t key_end[NFP_KEY_BYTES];
-	char chain[NFP_NAME_BYTES];
+	char chain[NFP_AFFINITY_NAME_BYTES];
 	struct nfp_emitted out = {.key = e->key, .key_n = f.key_n};
 
 	if (f.is_range) {
@@ -392,7 +413,10 @@ void nfp_element_emit(struct nfp_emitter *m, const struct nfp_element *e,
 	}
 	if (with_value) {
 		out.comment = e->comment;
-		if (f.is_verdict)
+		if (f.is_verdict && nfp_affinity_is_id(e->chain))
+			out.goto_chain = nfp_affinity_chain_name(
+				e->port, e->scope, e->masquerade, chain);
+		else if (f.is_verdict)
 			out.goto_chain = nfp_chain_name(e->chain, chain);
 		else if (f.value_n)
 			out.value = e->value;
@@ -437,7 +461,8 @@ static uint64_t parse_verdict(const struct nlattr *data)
 	}
 	if (code != (uint32_t)NFT_GOTO || !chain)
 		return 0;
-	return nfp_chain_parse(chain);
+	return nfp_affinity_is_name(chain) ? nfp_affinity_id(chain) :
+					     nfp_chain_parse(chain);
 }
 
 static const char *parse_comment(const struct nlattr *udata)

@@ -20,7 +20,12 @@ struct nfp_element {
 	union {
 		uint8_t value[NFP_VALUE_BYTES]; /* of endpoint maps */
 		uint8_t last[16]; /* of source ranges: the last address */
-		uint64_t chain;	  /* of verdict maps; 0: none of ours */
+		struct {
+			uint64_t chain; /* of verdict maps; 0: none of ours */
+			/* Of a chain in nfp_affinity.h; borrowed. */
+			const struct plan_port *port;
+			uint8_t scope, masquerade;
+		};
 	};
 	const char *comment; /* borrowed; NULL: none, as of what is shared */
 };

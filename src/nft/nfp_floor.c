@@ -20,6 +20,10 @@
  * state is that of the batch.  If it was not committed only a sync is allowed,
  * which begins anew from what the kernel holds.
  *
+ * What Service ports with session affinity have of their own (nfp_affinity.c)
+ * comes with step 1 and goes with step 4.  What their sets remember belongs to
+ * the kernel: it is neither compared nor deleted.
+ *
  * Some kernels keep a chain busy if the last map element that led to it goes in
  * the same transaction (before 6.2, pkg/proxy/nftables/proxier.go).  Once one
  * does (EBUSY), chains without users wait for a sync that finds no element that
@@ -31,6 +35,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <string.h>
 
+#include "nfp_affinity.h"
 #include "nfp_elements.h"
 #include "nfp_floor.h"
 #include "nfp_readback.h"
@@ -57,6 +62,10 @@ struct nfp_floor {
 struct change {
 	struct nfp_elements before, after;
 	struct chains first_used, unused;
+	const struct plan_changes *plans;	    /* of a change; borrowed */
+	const struct service_plan *const *services; /* of a sync; borrowed */
+	size_t services_n;
+	struct nfp_users *affinity; /* names wanted afterwards; owned */
 };
 
 static void change_free(struct change *c)
@@ -65,6 +74,7 @@ static void change_free(struct change *c)
 	nfp_elements_free(&c->after);
 	free(c->first_used.items);
 	free(c->unused.items);
+	nfp_users_freep(&c->affinity);
 }
 
 int nfp_floor_new(struct nfp_floor **ret_floor)
@@ -116,7 +126,7 @@ static int use_chains(struct nfp_floor *f, uint64_t chain, int change)
 
 static bool is_verdict(const struct nfp_element *e)
 {
-	return nfp_set_kind(e->set) >= NFP_SET_INSIDE;
+	return nfp_set_is_verdict(nfp_set_kind(e->set));
 }
 
 /* Count the users of one list; shared elements leave it. */
@@ -346,13 +356,75 @@ static void delete_elements(struct nfp_floor *f, struct nfp_batch *b,
 	f->counts.deleted += gone.n;
 }
 
+static const struct plan_port *find_port(const struct service_plan *sp,
+					 const struct plan_port *like)
+{
+	for (size_t i = 0; sp && i < sp->ports_n; i++) {
+		const struct plan_port *p = &sp->ports[i];
+
+		if (p->protocol == like->protocol && p->port == like->port &&
+		    p->family == like->family)
+			return p;
+	}
+	return NULL;
+}
+
+/* Sets and chains of ports with affinity, where they are not as they were. */
+static void write_affinity(struct nfp_batch *b, const struct service_plan *was,
+			   const struct service_plan *is,
+			   const struct nfp_options *o)
+{
+	for (size_t i = 0; is && i < is->ports_n; i++) {
+		const struct plan_port *p = &is->ports[i];
+
+		if (!nfp_affinity_applies(p) ||
+		    nfp_affinity_same(find_port(was, p), p))
+			continue;
+		nfp_affinity_write(b, p, o);
+		nfp_batch_cut(b);
+	}
+}
+
+static int use_affinity(const struct service_plan *sp, struct nfp_users *users)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && sp && i < sp->ports_n; i++) {
+		if (nfp_affinity_applies(&sp->ports[i]))
+			r = nfp_affinity_use(&sp->ports[i], users);
+	}
+	return r;
+}
+
+static void delete_affinity(struct nfp_floor *f, struct nfp_batch *b,
+			    const struct service_plan *was,
+			    const struct service_plan *is,
+			    const struct nfp_users *users)
+{
+	for (size_t i = 0; was && i < was->ports_n; i++) {
+		const struct plan_port *p = &was->ports[i];
+
+		if (!nfp_affinity_applies(p) ||
+		    nfp_affinity_same(find_port(is, p), p))
+			continue;
+		nfp_affinity_delete(b, p, users, f->chains_linger);
+		f->deletes_chains = true;
+	}
+}
+
 static void write_change(struct nfp_floor *f, struct nfp_batch *b,
 			 const struct change *c, const struct nfp_options *o)
 {
 	write_chains(b, &c->first_used, o);
 	nfp_batch_cut(b);
+	for (size_t i = 0; i < c->plans->n; i++)
+		write_affinity(b, c->plans->items[i].before,
+			       c->plans->items[i].after, o);
 	write_elements(f, b, c);
 	delete_elements(f, b, c);
+	for (size_t i = 0; i < c->plans->n; i++)
+		delete_affinity(f, b, c->plans->items[i].before,
+				c->plans->items[i].after, c->affinity);
 	if (c->unused.n && !f->chains_linger) {
 		delete_chains(b, &c->unused);
 		f->deletes_chains = true;
@@ -371,12 +443,13 @@ int nfp_floor_change(struct nfp_floor *f, const struct nfp_options *o,
 		     const struct plan_changes *changes, struct nfp_batch *b,
 		     struct errbuf *e)
 {
-	cleanup_(change_free) struct change c = {0};
+	cleanup_(change_free) struct change c = {.plans = changes};
 	int r = 0;
 
 	if (!f->in_sync || f->pending)
 		return errf(e, -ESTALE, "the floor is not in sync");
 	begin(f);
+	r = nfp_users_new(&c.affinity);
 	for (size_t i = 0; r == 0 && i < changes->n; i++) {
 		const struct plan_change *item = &changes->items[i];
 
@@ -384,6 +457,8 @@ int nfp_floor_change(struct nfp_floor *f, const struct nfp_options *o,
 			r = nfp_elements_add_service(&c.before, item->before);
 		if (r == 0 && item->after)
 			r = nfp_elements_add_service(&c.after, item->after);
+		if (r == 0)
+			r = use_affinity(item->after, c.affinity);
 	}
 	if (r == 0)
 		r = count_users(f, &c.before, -1);
@@ -399,20 +474,33 @@ int nfp_floor_change(struct nfp_floor *f, const struct nfp_options *o,
 }
 
 /* Whether a name is one that this plan needs. */
-static bool is_wanted_chain(const struct nfp_floor *f, const char *name)
+static bool is_wanted_affinity(const struct change *c, const char *name)
+{
+	const uint64_t id = nfp_affinity_id(name);
+
+	return id && nfp_users_has(c->affinity, &id, sizeof(id));
+}
+
+static bool is_wanted_chain(const struct nfp_floor *f, const struct change *c,
+			    const char *name)
 {
 	uint64_t chain = nfp_chain_parse(name);
 	struct nfp_chain def;
 
+	if (nfp_affinity_is_name(name))
+		return is_wanted_affinity(c, name);
 	return nfp_skeleton_chain(name, &def) ||
 	       (chain && nfp_users_has(f->chains, &chain, sizeof(chain)));
 }
 
-static bool is_wanted_set(const struct nfp_floor *f, const char *name)
+static bool is_wanted_set(const struct nfp_floor *f, const struct change *c,
+			  const char *name)
 {
 	uint32_t set = nfp_set_parse(name);
 	uint64_t pick;
 
+	if (nfp_affinity_is_name(name))
+		return is_wanted_affinity(c, name);
 	if (!set || !nfp_set_slots_n(set))
 		return set != 0;
 	pick = nfp_chain_pick(set, PLAN_KEEP);
@@ -428,7 +516,11 @@ static int find_busy(const struct nfp_floor *f, const struct nfp_elements *list,
 	for (size_t i = 0; f->chains_linger && r == 0 && i < list->n; i++) {
 		uint64_t chain = list->items[i].chain, pick;
 
-		if (!is_verdict(&list->items[i]) || !nfp_chain_set(chain))
+		if (!is_verdict(&list->items[i]))
+			continue;
+		if (nfp_affinity_is_id(chain))
+			r = nfp_users_add(ret_busy, &chain, sizeof(chain), 1);
+		if (!nfp_chain_set(chain))
 			continue;
 		pick = nfp_chain_pick(nfp_chain_set(chain), PLAN_KEEP);
 		r = nfp_users_add(ret_busy, &chain, sizeof(chain), 1);
@@ -443,8 +535,16 @@ static bool is_busy(const struct nfp_users *busy, uint64_t chain)
 	return chain && nfp_users_has(busy, &chain, sizeof(chain));
 }
 
+static bool is_busy_name(const struct nfp_users *busy, const char *name)
+{
+	return is_busy(busy, nfp_affinity_is_name(name) ?
+				     nfp_affinity_id(name) :
+				     nfp_chain_parse(name));
+}
+
 /* Whatever is in our table and not of this plan. */
 static size_t delete_stale(struct nfp_floor *f, struct nfp_batch *b,
+			   const struct change *c,
 			   const struct nfp_readback *rb,
 			   const struct nfp_users *busy)
 {
@@ -453,8 +553,9 @@ static size_t delete_stale(struct nfp_floor *f, struct nfp_batch *b,
 	for (size_t i = 0; i < rb->chains.n; i++) {
 		const char *name = rb->chains.items[i];
 
-		if (!is_wanted_chain(f, name) &&
-		    !is_busy(busy, nfp_chain_parse(name)))
+		/* A busy one for affinity goes on to chains that are not. */
+		if (!is_wanted_chain(f, c, name) &&
+		    (nfp_affinity_is_name(name) || !is_busy_name(busy, name)))
 			nfp_batch_flush_chain(b, NFPROTO_INET, NFP_FLOOR_TABLE,
 					      name);
 	}
@@ -462,7 +563,7 @@ static size_t delete_stale(struct nfp_floor *f, struct nfp_batch *b,
 		const char *name = rb->sets.items[i];
 		uint32_t set = nfp_set_parse(name);
 
-		if (is_wanted_set(f, name) ||
+		if (is_wanted_set(f, c, name) ||
 		    (set && is_busy(busy, nfp_chain_pick(set, PLAN_KEEP))))
 			continue;
 		nfp_batch_del_set(b, NFPROTO_INET, NFP_FLOOR_TABLE, name);
@@ -471,8 +572,7 @@ static size_t delete_stale(struct nfp_floor *f, struct nfp_batch *b,
 	for (size_t i = 0; i < rb->chains.n; i++) {
 		const char *name = rb->chains.items[i];
 
-		if (is_wanted_chain(f, name) ||
-		    is_busy(busy, nfp_chain_parse(name)))
+		if (is_wanted_chain(f, c, name) || is_busy_name(busy, name))
 			continue;
 		nfp_batch_del_chain(b, NFPROTO_INET, NFP_FLOOR_TABLE, name);
 		f->deletes_chains = true;
@@ -503,12 +603,14 @@ static int write_sync(struct nfp_floor *f, struct nfp_batch *b,
 	write_chains(b, &c->first_used, o);
 	if (rb->unread_n == 0 && !rb->incompatible)
 		nfp_batch_cut(b); /* else what there was would be missing */
+	for (size_t i = 0; i < c->services_n; i++)
+		write_affinity(b, NULL, c->services[i], o);
 	for (size_t i = 0; i < rb->unread_n; i++)
 		nfp_batch_flush_set(b, NFPROTO_INET, NFP_FLOOR_TABLE,
 				    nfp_set_name(rb->unread[i], name));
 	write_elements(f, b, c);
 	delete_elements(f, b, c);
-	stale_n = rb->incompatible ? 0 : delete_stale(f, b, rb, busy);
+	stale_n = rb->incompatible ? 0 : delete_stale(f, b, c, rb, busy);
 	f->counts.repaired = was_in_sync &&
 			     (!rb->exists || rb->incompatible || stale_n ||
 			      rb->strange || f->counts.deleted ||
@@ -522,15 +624,20 @@ int nfp_floor_sync(struct nfp_floor *f, const struct nfp_options *o,
 		   size_t services_n, struct nfp_batch *b, struct errbuf *e)
 {
 	cleanup_(nfp_readback_free) struct nfp_readback rb = {0};
-	cleanup_(change_free) struct change c = {0};
+	cleanup_(change_free) struct change c = {.services = services,
+						 .services_n = services_n};
 	bool was_in_sync = f->in_sync && !f->pending;
 	int r = 0;
 
 	begin(f);
 	nfp_users_clear(f->chains);
 	nfp_users_clear(f->shared);
-	for (size_t i = 0; r == 0 && i < services_n; i++)
+	r = nfp_users_new(&c.affinity);
+	for (size_t i = 0; r == 0 && i < services_n; i++) {
 		r = nfp_elements_add_service(&c.after, services[i]);
+		if (r == 0)
+			r = use_affinity(services[i], c.affinity);
+	}
 	if (r == 0)
 		r = count_users(f, &c.after, 1);
 	if (r == 0)

@@ -116,6 +116,11 @@ bool nfp_set_is_counted(enum nfp_set_kind kind)
 	return kind >= NFP_SET_CLUSTER && kind <= NFP_SET_NODE_PORT_LOCAL;
 }
 
+bool nfp_set_is_verdict(enum nfp_set_kind kind)
+{
+	return set_rows[kind].value == SHAPE_VERDICT;
+}
+
 uint32_t nfp_set_id(enum nfp_set_kind kind, uint8_t family, uint32_t slots_n)
 {
 	return (uint32_t)kind << SET_KIND_SHIFT |
@@ -214,6 +219,11 @@ static const char *const masquerade_suffixes[] = {
 static_assert(ARRAY_SIZE(masquerade_suffixes) == PLAN_MASQUERADE_MAX_,
 	      "a suffix each");
 
+const char *nfp_masquerade_suffix(enum plan_masquerade how)
+{
+	return masquerade_suffixes[how];
+}
+
 uint64_t nfp_chain_pick(uint32_t set, enum plan_masquerade masquerade)
 {
 	return ((uint64_t)masquerade + 1) << CHAIN_HOW_SHIFT | set;
@@ -221,6 +231,8 @@ uint64_t nfp_chain_pick(uint32_t set, enum plan_masquerade masquerade)
 
 uint32_t nfp_chain_set(uint64_t chain)
 {
+	if (chain & NFP_CHAIN_NAMED)
+		return 0;
 	return chain >> CHAIN_HOW_SHIFT ? (uint32_t)chain : 0;
 }
 

@@ -60,6 +60,7 @@ enum nfp_set_kind {
 /* A set's identity in one number, which sorts by kind. */
 uint32_t nfp_set_id(enum nfp_set_kind kind, uint8_t family, uint32_t slots_n);
 bool nfp_set_is_counted(enum nfp_set_kind kind);
+bool nfp_set_is_verdict(enum nfp_set_kind kind); /* a map of them */
 enum nfp_set_kind nfp_set_kind(uint32_t set);
 uint8_t nfp_set_family(uint32_t set);
 uint32_t nfp_set_slots_n(uint32_t set); /* 0: not counted */
@@ -73,10 +74,14 @@ void nfp_set_define(uint32_t set, char *name_buf, struct nfp_set *ret_def);
 /* A chain that a frontend may lead to, in one number, which is never 0. */
 #define NFP_CHAIN_REFUSE  1
 #define NFP_CHAIN_DISCARD 2
+/* Set in the numbers of chains whose names are free: nfp_affinity.h. */
+#define NFP_CHAIN_NAMED (1ull << 63)
 uint64_t nfp_chain_pick(uint32_t set, enum plan_masquerade masquerade);
 /* The counted map that a chain picks from; 0: it picks none. */
 uint32_t nfp_chain_set(uint64_t chain);
 enum plan_masquerade nfp_chain_masquerade(uint64_t chain);
+/* "" for PLAN_KEEP, else "-masquerade..." */
+const char *nfp_masquerade_suffix(enum plan_masquerade how);
 /* "cluster4-3-masquerade"; @buf has NFP_NAME_BYTES */
 const char *nfp_chain_name(uint64_t chain, char *buf);
 /* The reverse; 0: no name of a counted chain, of refuse or of discard. */

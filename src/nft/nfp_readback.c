@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nfp_affinity.h"
 #include "nfp_readback.h"
 #include "nfp_skeleton.h"
 #include "nodesplice/base/mem.h"
@@ -112,7 +113,8 @@ static bool chain_matches(const struct nftnl_chain *c, const char *name)
 	bool is_base = nftnl_chain_is_set(c, NFTNL_CHAIN_HOOKNUM);
 
 	if (!nfp_skeleton_chain(name, &def))
-		return !nfp_chain_parse(name) || !is_base;
+		return !is_base ||
+		       !(nfp_chain_parse(name) || nfp_affinity_is_name(name));
 	if (!def.type || !is_base)
 		return !def.type && !is_base;
 	return nftnl_chain_get_u32(c, NFTNL_CHAIN_HOOKNUM) == def.hook &&
@@ -173,8 +175,9 @@ static int list_set(const struct nlmsghdr *nlh, void *data)
 	if (!table || !name || strcmp(table, NFP_FLOOR_TABLE) != 0)
 		return MNL_CB_OK;
 	set = nfp_set_parse(name);
-	if (set) {
+	if (set)
 		nfp_set_define(set, buf, &def);
+	if (set || nfp_affinity_set_define(name, &def)) {
 		r = nfp_set_matches(&def, nlh);
 		if (r < 0)
 			return fail(r);

@@ -533,24 +533,22 @@ static void write_pick(const struct context *c, const char *chain, uint32_t set)
 	end(&r);
 }
 
-/* Mark who is to be masqueraded, then pick. */
-static void write_masqueraded_pick(const struct context *c, const char *chain,
-				   uint32_t set, enum plan_masquerade how)
+void nfp_masquerade_write(struct nfp_batch *b, const char *chain,
+			  uint8_t family, enum plan_masquerade how,
+			  const char *pick, const struct nfp_options *o)
 {
-	uint8_t family = nfp_set_family(set);
-	char name[NFP_NAME_BYTES];
+	const struct context c = {.batch = b, .options = o};
 	struct nfp_rule r;
 
-	begin(c, &r, chain);
-	if (how == PLAN_UNLESS_POD && !c->options->masquerade_all)
-		nfp_match_pod(&r, c->options, family, false);
+	begin(&c, &r, chain);
+	if (how == PLAN_UNLESS_POD && !o->masquerade_all)
+		nfp_match_pod(&r, o, family, false);
 	if (how == PLAN_IF_NODE)
 		nfp_match_local(&r, NFP_SADDR, true);
 	nfp_verdict(&r, NFT_JUMP, "mark-masquerade");
 	end(&r);
-	begin(c, &r, chain);
-	nfp_verdict(&r, NFT_GOTO,
-		    nfp_chain_name(nfp_chain_pick(set, PLAN_KEEP), name));
+	begin(&c, &r, chain);
+	nfp_verdict(&r, NFT_GOTO, pick);
 	end(&r);
 }
 
@@ -563,12 +561,18 @@ static const char *const masquerade_comments[] = {
 static_assert(ARRAY_SIZE(masquerade_comments) == PLAN_MASQUERADE_MAX_,
 	      "a comment each");
 
+const char *nfp_masquerade_comment(enum plan_masquerade how)
+{
+	return masquerade_comments[how];
+}
+
 void nfp_counted_chain_write(struct nfp_batch *b, uint64_t chain,
 			     const struct nfp_options *o)
 {
 	const struct context c = {.batch = b, .options = o};
 	enum plan_masquerade how = nfp_chain_masquerade(chain);
-	char name[NFP_NAME_BYTES];
+	uint32_t set = nfp_chain_set(chain);
+	char name[NFP_NAME_BYTES], pick[NFP_NAME_BYTES];
 	const struct nfp_chain def = {
 		.family = NFPROTO_INET,
 		.table = NFP_FLOOR_TABLE,
@@ -579,9 +583,12 @@ void nfp_counted_chain_write(struct nfp_batch *b, uint64_t chain,
 	nfp_batch_new_chain(b, &def);
 	nfp_batch_flush_chain(b, NFPROTO_INET, NFP_FLOOR_TABLE, name);
 	if (how == PLAN_KEEP)
-		write_pick(&c, name, nfp_chain_set(chain));
+		write_pick(&c, name, set);
 	else
-		write_masqueraded_pick(&c, name, nfp_chain_set(chain), how);
+		nfp_masquerade_write(
+			b, name, nfp_set_family(set), how,
+			nfp_chain_name(nfp_chain_pick(set, PLAN_KEEP), pick),
+			o);
 }
 
 void nfp_counted_chain_delete(struct nfp_batch *b, uint64_t chain)

@@ -28,6 +28,12 @@ bool nfp_skeleton_chain(const char *name, struct nfp_chain *ret_def);
 void nfp_counted_set_write(struct nfp_batch *b, uint32_t set);
 void nfp_counted_chain_write(struct nfp_batch *b, uint64_t chain,
 			     const struct nfp_options *o);
+/* The rules of a chain that marks who is to be masqueraded, then goes on to
+ * another one; a comment for such a chain. */
+void nfp_masquerade_write(struct nfp_batch *b, const char *chain,
+			  uint8_t family, enum plan_masquerade how,
+			  const char *pick, const struct nfp_options *o);
+const char *nfp_masquerade_comment(enum plan_masquerade how);
 /* Both must have no user; rules before chains before maps. */
 void nfp_counted_chain_delete(struct nfp_batch *b, uint64_t chain);
 void nfp_counted_set_delete(struct nfp_batch *b, uint32_t set);

@@ -152,6 +152,14 @@ class NodespliceFiles(Subject):
             self.world, self.dir, ("--manifests", self.manifests.dir),
             *self.options, *options, **kwargs)
 
+    def restart(self, kill=False):
+        """End it with SIGTERM or SIGKILL and start it again."""
+        if kill:
+            self.daemon.close()
+        else:
+            self.daemon.stop()
+        self.start()
+
     def carries(self, connection):
         return self.daemon.carries(connection)
 

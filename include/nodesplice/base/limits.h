@@ -43,6 +43,10 @@
 	256 /* of a --nodeport-addresses list; "all" has
 				     no bound */
 
+/* Clients that keep their endpoint: of one endpoint in the kernel, of one
+ * Service port in the proxy. */
+#define LIMIT_AFFINITY_CLIENTS 65536
+
 /* What is shown of the above. */
 #define LIMIT_METRIC_SERIES 10000 /* nodesplice_service_*; then summed */
 #define LIMIT_PROBLEMS	    32	  /* latest sentences in status */

@@ -388,6 +388,11 @@ static int open_proxy(struct daemon *d, struct errbuf *e)
 	d->observed.proxy.off_why = d->proxy_off_why;
 	if (!d->o.proxy)
 		return 0;
+	if (!nfp_forgets(d->nfp))
+		log_warn("this kernel has no conntrack timeouts "
+			 "(CONFIG_NF_CONNTRACK_TIMEOUT): clients that take a "
+			 "port again within 10 s after this process was killed "
+			 "may be refused");
 	dataplane_proxy(&d->o, &po);
 	return px_start(d->loop, &po, on_applied, d, &d->px, e);
 }

@@ -4,6 +4,7 @@
 #include <linux/netfilter.h>
 #include <stdio.h>
 
+#include "nfp_forget.h"
 #include "nfp_names.h"
 #include "nfp_route.h"
 #include "nfp_socket.h"
@@ -61,6 +62,9 @@ int nfp_cleanup(const struct nfp_options *o, struct errbuf *e)
 		r = delete_intercept(s, suffixes[i], first ? &again : e);
 		first = first ? first : r;
 	}
+	r = delete_table(s, NFPROTO_INET, NFP_FORGET_TABLE,
+			 first ? &again : e);
+	first = first ? first : r;
 	r = nfp_route_remove(o, first ? &again : e);
 	return first ? first : r;
 }

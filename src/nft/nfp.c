@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "nfp_floor.h"
+#include "nfp_forget.h"
 #include "nfp_gate.h"
 #include "nfp_intercept.h"
 #include "nfp_route.h"
@@ -37,6 +38,8 @@ struct nfp {
 	struct nfp_socket *socket;    /* owned */
 	struct nfp_floor *floor;      /* owned */
 	struct nfp_gate *gate;	      /* owned; NULL without intercept */
+	bool forgets;		      /* and the kernel can */
+	bool forget_written;	      /* in this run */
 	bool synced;		      /* the kernel holds what we wrote last */
 	bool intercept_written; /* once; since then its tables are there */
 	bool intercept_stale;	/* the last sync could not write it */
@@ -135,6 +138,7 @@ int nfp_open(const struct nfp_options *o, struct nfp **ret_nfp,
 		r = nfp_gate_new(o->own_mark, &n->gate, e);
 	if (r < 0)
 		return r;
+	n->forgets = o->intercept && nfp_forget_supported(n->socket);
 	*ret_nfp = TAKE_PTR(n);
 	return 0;
 }
@@ -219,6 +223,18 @@ static int sync_once(struct nfp *n, const struct service_plan *const *list,
 	return 0;
 }
 
+/* What the intercept needs beside its tables, and stays when they go. */
+static int prepare_intercept(struct nfp *n, struct errbuf *e)
+{
+	int r = nfp_route_add(&n->options, e);
+
+	if (r < 0 || !n->forgets)
+		return r;
+	r = nfp_forget_write(n->socket, &n->options, !n->forget_written, e);
+	n->forget_written |= r == 0;
+	return r;
+}
+
 int nfp_sync(struct nfp *n, const struct plan *plan, struct errbuf *e)
 {
 	cleanup_(freep) const struct service_plan **list = NULL;
@@ -232,7 +248,7 @@ int nfp_sync(struct nfp *n, const struct plan *plan, struct errbuf *e)
 	n->full_syncs++;
 	if (!with_intercept)
 		return sync_once(n, list, list_n, false, e);
-	r = nfp_route_add(&n->options, e);
+	r = prepare_intercept(n, e);
 	if (r == 0)
 		r = sync_once(n, list, list_n, true, e);
 	if (r == 0)
@@ -312,6 +328,11 @@ int nfp_heartbeat(struct nfp *n)
 			first = r;
 	}
 	return refreshed_n ? 0 : first;
+}
+
+bool nfp_forgets(const struct nfp *n)
+{
+	return n->forgets;
 }
 
 int nfp_intercepted_n(struct nfp *n, uint64_t *ret_n)

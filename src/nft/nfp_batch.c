@@ -20,6 +20,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_cttimeout.h>
 #include <string.h>
 
 #include "nfp_batch.h"
@@ -302,18 +303,51 @@ void nfp_batch_del_set(struct nfp_batch *b, uint8_t family, const char *table,
 	      name);
 }
 
-void nfp_batch_new_counter(struct nfp_batch *b, uint8_t family,
-			   const char *table, const char *name)
+/* An object, open for its data. */
+static struct nlmsghdr *begin_object(struct nfp_batch *b, uint8_t family,
+				     const char *table, const char *name,
+				     uint32_t type)
 {
 	struct nlmsghdr *nlh =
 		nfp_batch_begin(b, NFT_MSG_NEWOBJ, NLM_F_CREATE, family);
 
 	if (!nlh)
-		return;
+		return NULL;
 	mnl_attr_put_strz(nlh, NFTA_OBJ_TABLE, table);
 	mnl_attr_put_strz(nlh, NFTA_OBJ_NAME, name);
-	mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(NFT_OBJECT_COUNTER));
+	mnl_attr_put_u32(nlh, NFTA_OBJ_TYPE, htonl(type));
+	return nlh;
+}
+
+void nfp_batch_new_counter(struct nfp_batch *b, uint8_t family,
+			   const char *table, const char *name)
+{
+	struct nlmsghdr *nlh =
+		begin_object(b, family, table, name, NFT_OBJECT_COUNTER);
+
+	if (!nlh)
+		return;
 	mnl_attr_nest_end(nlh, mnl_attr_nest_start(nlh, NFTA_OBJ_DATA));
+	nfp_batch_end(b, nlh);
+}
+
+void nfp_batch_new_ct_timeout(struct nfp_batch *b, uint8_t family,
+			      const char *table, const struct nfp_ct_timeout *t)
+{
+	struct nlmsghdr *nlh =
+		begin_object(b, family, table, t->name, NFT_OBJECT_CT_TIMEOUT);
+	struct nlattr *data, *policy;
+
+	if (!nlh)
+		return;
+	data = mnl_attr_nest_start(nlh, NFTA_OBJ_DATA);
+	mnl_attr_put_u16(nlh, NFTA_CT_TIMEOUT_L3PROTO, htons(family));
+	mnl_attr_put_u8(nlh, NFTA_CT_TIMEOUT_L4PROTO, IPPROTO_TCP);
+	policy = mnl_attr_nest_start(nlh, NFTA_CT_TIMEOUT_DATA);
+	mnl_attr_put_u32(nlh, CTA_TIMEOUT_TCP_SYN_SENT, htonl(t->syn_sent_s));
+	mnl_attr_put_u32(nlh, CTA_TIMEOUT_TCP_CLOSE, htonl(t->close_s));
+	mnl_attr_nest_end(nlh, policy);
+	mnl_attr_nest_end(nlh, data);
 	nfp_batch_end(b, nlh);
 }
 
@@ -547,8 +581,7 @@ static const struct {
 			     NFTA_RULE_TABLE, false},
 	[NFT_MSG_NEWSET] = {"new set", NFTA_SET_NAME, NFTA_SET_TABLE, false},
 	[NFT_MSG_DELSET] = {"delete set", NFTA_SET_NAME, NFTA_SET_TABLE, false},
-	[NFT_MSG_NEWOBJ] = {"new counter", NFTA_OBJ_NAME, NFTA_OBJ_TABLE,
-			    false},
+	[NFT_MSG_NEWOBJ] = {"new object", NFTA_OBJ_NAME, NFTA_OBJ_TABLE, false},
 	[NFT_MSG_NEWSETELEM] = {"new elements of set", NFTA_SET_ELEM_LIST_SET,
 				NFTA_SET_ELEM_LIST_TABLE, false},
 	[NFT_MSG_DELSETELEM] = {"delete elements of set",

@@ -84,6 +84,17 @@ void nfp_batch_flush_chain(struct nfp_batch *b, uint8_t family,
 void nfp_batch_new_counter(struct nfp_batch *b, uint8_t family,
 			   const char *table, const char *name);
 
+/* How long conntrack keeps a TCP connection in these states; in the others, as
+ * sysctls said when it was made.  Kept as it is if it is there already. */
+struct nfp_ct_timeout {
+	const char *name;
+	uint32_t syn_sent_s, close_s;
+};
+
+void nfp_batch_new_ct_timeout(struct nfp_batch *b, uint8_t family,
+			      const char *table,
+			      const struct nfp_ct_timeout *t);
+
 /* One part of a set's key or of a map's value. */
 enum nfp_field {
 	NFP_FIELD_NONE,

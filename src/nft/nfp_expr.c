@@ -302,14 +302,15 @@ void nfp_match_protocol(struct nfp_rule *r, uint8_t family)
 	nfp_compare(r, NFT_CMP_EQ, &wire, sizeof(wire), 0);
 }
 
-void nfp_match_tcp_flags(struct nfp_rule *r, uint8_t flags)
+void nfp_match_tcp_flags(struct nfp_rule *r, uint8_t flags, bool is_set)
 {
 	const uint8_t zero = 0;
 
 	load_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_FLAGS_OFFSET,
 		     sizeof(flags), 0);
 	bitwise(r, &flags, &zero, sizeof(flags), 0);
-	nfp_compare(r, NFT_CMP_NEQ, &zero, sizeof(zero), 0);
+	nfp_compare(r, is_set ? NFT_CMP_NEQ : NFT_CMP_EQ, &zero, sizeof(zero),
+		    0);
 }
 
 void nfp_match_mark(struct nfp_rule *r, uint32_t bit, bool is_set)
@@ -415,14 +416,24 @@ void nfp_counter(struct nfp_rule *r)
 	add(r, "counter");
 }
 
-void nfp_counter_named(struct nfp_rule *r, const char *name)
+static void refer(struct nfp_rule *r, uint32_t type, const char *name)
 {
 	struct nftnl_expr *e = add(r, "objref");
 
 	if (!e)
 		return;
-	nftnl_expr_set_u32(e, NFTNL_EXPR_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
+	nftnl_expr_set_u32(e, NFTNL_EXPR_OBJREF_IMM_TYPE, type);
 	set_str(r, e, NFTNL_EXPR_OBJREF_IMM_NAME, name);
+}
+
+void nfp_counter_named(struct nfp_rule *r, const char *name)
+{
+	refer(r, NFT_OBJECT_COUNTER, name);
+}
+
+void nfp_set_ct_timeout(struct nfp_rule *r, const char *name)
+{
+	refer(r, NFT_OBJECT_CT_TIMEOUT, name);
 }
 
 void nfp_verdict(struct nfp_rule *r, int verdict, const char *chain)

@@ -71,8 +71,8 @@ void nfp_match_family(struct nfp_rule *r, uint8_t family); /* meta nfproto */
 void nfp_match_protocol(struct nfp_rule *r, uint8_t family);
 void nfp_match_l4proto(struct nfp_rule *r, uint8_t proto);
 void nfp_match_dport(struct nfp_rule *r, uint16_t port);
-/* tcp flags & flags != 0: TH_*; after a match of l4proto */
-void nfp_match_tcp_flags(struct nfp_rule *r, uint8_t flags);
+/* tcp flags & flags != 0, or == 0: TH_*; after a match of l4proto */
+void nfp_match_tcp_flags(struct nfp_rule *r, uint8_t flags, bool is_set);
 /* meta mark & bit != 0, or == 0 */
 void nfp_match_mark(struct nfp_rule *r, uint32_t bit, bool is_set);
 void nfp_match_ct_mark(struct nfp_rule *r, uint32_t bit, bool is_set);
@@ -102,6 +102,8 @@ void nfp_verdict_map(struct nfp_rule *r, const char *map, unsigned int word);
 void nfp_counter(struct nfp_rule *r);
 /* counter name: one of the table's, see nfp_batch_new_counter() */
 void nfp_counter_named(struct nfp_rule *r, const char *name);
+/* ct timeout set name: see nfp_batch_new_ct_timeout() */
+void nfp_set_ct_timeout(struct nfp_rule *r, const char *name);
 /* NF_ACCEPT, NF_DROP, NFT_RETURN, or NFT_JUMP, NFT_GOTO with a chain. */
 void nfp_verdict(struct nfp_rule *r, int verdict, const char *chain);
 void nfp_set_mark(struct nfp_rule *r, unsigned int word);

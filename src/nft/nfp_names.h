@@ -26,6 +26,9 @@
 #define NFP_PRIORITY_DNAT      (-100)
 #define NFP_PRIORITY_FILTER    0
 #define NFP_PRIORITY_SNAT      100
+/* Before anybody translates: a nat chain that does ends the hook. */
+#define NFP_PRIORITY_FORGET_OUTPUT (-102)
+#define NFP_PRIORITY_FORGET	   99
 
 /*
  * In the order in which elements are added: what a frontend leads to is

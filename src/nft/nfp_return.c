@@ -193,7 +193,7 @@ static void begin_on_flags(const struct writer *w, struct nfp_rule *r,
 {
 	begin(w, r, chain);
 	nfp_match_l4proto(r, IPPROTO_TCP);
-	nfp_match_tcp_flags(r, flags);
+	nfp_match_tcp_flags(r, flags, true);
 }
 
 static void load_leg_of(struct nfp_rule *r, const struct family *f,

@@ -242,8 +242,23 @@ static void try_bridge(struct nfp_batch *b)
 	nfp_rule_end(&r, NULL);
 }
 
+static void try_ct_timeout(struct nfp_batch *b)
+{
+	const struct nfp_ct_timeout t = {.name = "timeout", .syn_sent_s = 1};
+	struct nfp_rule r;
+
+	new_chain(b, NFPROTO_INET, "nat", NF_INET_LOCAL_IN);
+	nfp_batch_new_ct_timeout(b, NFPROTO_INET, TABLE, &t);
+	begin(&r, b);
+	nfp_set_ct_timeout(&r, "timeout");
+	nfp_rule_end(&r, NULL);
+}
+
 #define NO_SERVICE "no Service can be served"
 #define NO_PROXY   "the proxy cannot run, kernel DNAT alone can"
+#define NO_FORGET                                                              \
+	"a client that takes a port again within 10 seconds after the daemon " \
+	"was killed may be refused"
 
 /* In the order in which they are told: first what everything else needs. */
 static const struct feature {
@@ -251,25 +266,37 @@ static const struct feature {
 	void (*add)(struct nfp_batch *b);
 	enum nfp_finding_verdict verdict; /* where it is refused */
 	const char *needs;		  /* kernel options or versions */
+	const char *without;		  /* what does not work then */
 } features[] = {
-	{"nf_tables", try_tables, NFP_FINDING_FATAL, "CONFIG_NF_TABLES_INET"},
-	{"nat", try_dnat, NFP_FINDING_FATAL, "CONFIG_NFT_NAT"},
-	{"masquerade", try_masquerade, NFP_FINDING_FATAL, "CONFIG_NFT_MASQ"},
-	{"random choice", try_numgen, NFP_FINDING_FATAL, "CONFIG_NFT_NUMGEN"},
-	{"route lookup", try_fib, NFP_FINDING_FATAL, "CONFIG_NFT_FIB_INET"},
-	{"reject", try_reject, NFP_FINDING_FATAL, "CONFIG_NFT_REJECT_INET"},
+	{"nf_tables", try_tables, NFP_FINDING_FATAL, "CONFIG_NF_TABLES_INET",
+	 NO_SERVICE},
+	{"nat", try_dnat, NFP_FINDING_FATAL, "CONFIG_NFT_NAT", NO_SERVICE},
+	{"masquerade", try_masquerade, NFP_FINDING_FATAL, "CONFIG_NFT_MASQ",
+	 NO_SERVICE},
+	{"random choice", try_numgen, NFP_FINDING_FATAL, "CONFIG_NFT_NUMGEN",
+	 NO_SERVICE},
+	{"route lookup", try_fib, NFP_FINDING_FATAL, "CONFIG_NFT_FIB_INET",
+	 NO_SERVICE},
+	{"reject", try_reject, NFP_FINDING_FATAL, "CONFIG_NFT_REJECT_INET",
+	 NO_SERVICE},
 	{"ranges over several fields", try_ranges, NFP_FINDING_FATAL,
-	 "Linux 5.6"},
+	 "Linux 5.6", NO_SERVICE},
 	{"connection marks", try_conntrack, NFP_FINDING_FATAL,
-	 "CONFIG_NFT_CT and CONFIG_NF_CONNTRACK_MARK"},
-	{"owner tables", try_owner, NFP_FINDING_MISSING, "Linux 5.12"},
-	{"sets written by packets", try_gate, NFP_FINDING_MISSING, "Linux 4.1"},
-	{"named counters", try_counter, NFP_FINDING_MISSING, "Linux 4.10"},
-	{"redirect", try_redirect, NFP_FINDING_MISSING, "CONFIG_NFT_REDIR"},
+	 "CONFIG_NFT_CT and CONFIG_NF_CONNTRACK_MARK", NO_SERVICE},
+	{"owner tables", try_owner, NFP_FINDING_MISSING, "Linux 5.12",
+	 NO_PROXY},
+	{"sets written by packets", try_gate, NFP_FINDING_MISSING, "Linux 4.1",
+	 NO_PROXY},
+	{"named counters", try_counter, NFP_FINDING_MISSING, "Linux 4.10",
+	 NO_PROXY},
+	{"redirect", try_redirect, NFP_FINDING_MISSING, "CONFIG_NFT_REDIR",
+	 NO_PROXY},
 	{"route chains", try_route_chain, NFP_FINDING_MISSING,
-	 "Linux 5.2 for family inet"},
+	 "Linux 5.2 for family inet", NO_PROXY},
 	{"bridge tables", try_bridge, NFP_FINDING_MISSING,
-	 "CONFIG_NF_TABLES_BRIDGE"},
+	 "CONFIG_NF_TABLES_BRIDGE", NO_PROXY},
+	{"conntrack timeouts", try_ct_timeout, NFP_FINDING_MISSING,
+	 "CONFIG_NF_CONNTRACK_TIMEOUT", NO_FORGET},
 };
 
 struct nfp_finding *nfp_finding_add(struct nfp_findings *f, const char *name)
@@ -300,8 +327,7 @@ static void judge(struct nfp_socket *s, const struct feature *feature,
 	f->verdict = feature->verdict;
 	snprintf(f->sentence, sizeof(f->sentence),
 		 "the kernel refuses it (%s; it needs %s): %s", strerror(-r),
-		 feature->needs,
-		 feature->verdict == NFP_FINDING_FATAL ? NO_SERVICE : NO_PROXY);
+		 feature->needs, feature->without);
 }
 
 /* In the child: leave the machine's network, then try everything. */

@@ -21,12 +21,17 @@ def family_of(addr):
 
 
 class Connection:
-    """A TCP connection to a backend of backend.py."""
+    """A TCP connection to a backend of backend.py.
+
+    source: (address, port); a port that an earlier connection waits on in
+    TIME_WAIT may be taken, as a client that chooses its port can.
+    """
 
     def __init__(self, host, addr, port, timeout_s=TIMEOUT_S, source=None):
         self.sock = _socket(host, family_of(addr), socket.SOCK_STREAM)
         self.sock.settimeout(timeout_s)
         if source:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self.sock.bind(source)
         try:
             self.sock.connect((addr, port))

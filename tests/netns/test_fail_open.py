@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Whatever happens to the daemon, new connections are answered."""
+import concurrent.futures
 import itertools
 import json
 import signal
@@ -45,6 +46,13 @@ def by_kernel(subject, world, small):
                 assert peer == host.addr(small.family)
 
 
+def lost(world):
+    """Packets that table inet lossy has dropped."""
+    out = world.node.ns.run("nft", "-j", "list", "counter", "inet", "lossy",
+                            "lost").stdout
+    return json.loads(out)["nftables"][1]["counter"]["packets"]
+
+
 def policy_rules(world):
     """ip rules beyond those that every namespace has."""
     found = []
@@ -66,6 +74,94 @@ def test_after_sigkill_the_next_connection_goes_by_the_kernel(
     own.daemon.process.kill()
     own.carries = lambda c: False
     by_kernel(own, world, small)
+
+
+def from_port(host, at, port=0):
+    """A connection from a port of the client's choice."""
+    return client.Connection(host, *at, source=("::" if ":" in at[0] else
+                                                "0.0.0.0", port))
+
+
+def reset_by_proxy(c):
+    c.command("reset")  # the backend; the proxy passes it on
+    assert c.at_end() == "reset"
+
+
+def closed_by_proxy(c):
+    c.command("bulk 0")
+    assert c.read_all()[0] == 0
+
+
+def closed_by_client(c):
+    c.end_output()
+    assert c.at_end() == "closed"
+
+
+ENDINGS = (closed_by_client, closed_by_proxy, client.Connection.reset,
+           reset_by_proxy)
+
+
+def test_after_sigkill_ports_are_served_again_however_they_ended(
+        world, own, hosts, family):
+    """Conntrack still has an entry for some: it leads to a dead listener."""
+    small = web.Small(world, family, hosts, PORT,
+                      annotations={"mode": "proxy"})
+    own.apply(*small.objects)
+    ended = []
+    for host in (*clients(world), world.external):
+        web.connect_carried(own, host, small.at).close()
+        for end in ENDINGS:
+            with from_port(host, small.at) as c:
+                c.greeting()
+                assert own.carries(c)
+                ended.append((host, c.local[1]))
+                end(c)
+    own.daemon.process.kill()
+    for host, port in ended:
+        with from_port(host, small.at, port) as c:
+            c.greeting()
+
+
+def test_a_port_is_led_by_the_rules_at_once_after_a_reset(
+        world, own, hosts, family):
+    small = web.Small(world, family, hosts, PORT,
+                      annotations={"mode": "proxy"})
+    own.apply(*small.objects)
+    ended = []
+    for host in clients(world):
+        web.connect_carried(own, host, small.at).close()
+        with from_port(host, small.at) as c:
+            c.greeting()
+            ended.append((host, c.local[1]))
+            reset_by_proxy(c)
+    small.service["metadata"]["annotations"]["nodesplice.io/mode"] = "kernel"
+    own.apply(small.service)
+    for host, port in ended:
+        with from_port(host, small.at, port) as c:
+            c.greeting()
+            assert not own.carries(c)
+
+
+def test_a_syn_sent_again_is_led_anew(world, own, hosts, family):
+    """Its answer was lost, and the daemon was killed meanwhile."""
+    small = web.Small(world, family, hosts, PORT,
+                      annotations={"mode": "proxy"})
+    own.apply(*small.objects)
+    ports = range(10240, 10243)
+    world.node.ns.nft(
+        "table inet lossy {\n counter lost { }\n chain output {\n"
+        "  type filter hook output priority -300\n"
+        f"  tcp sport {ports[0]}-{ports[-1]} counter name lost drop\n }}\n}}\n")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        try:
+            asked = [pool.submit(client.ask, host, *small.at)
+                     for host in clients(world)]
+            poll.until(lambda: lost(world) >= len(asked), "SYNs")
+            own.daemon.process.kill()
+        finally:
+            world.node.ns.nft("delete table inet lossy\n")
+        for a in asked:
+            assert a.result()
 
 
 def test_the_leftovers_of_a_kill_are_replaced_at_the_next_start(

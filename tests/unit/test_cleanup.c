@@ -28,6 +28,7 @@ static void make_floor_rules_and_others(void)
 
 	free(netns_run("nft add table inet nodesplice;"
 		       "nft add chain inet nodesplice c;"
+		       "nft add table inet nodesplice-forget;"
 		       "nft add table inet nodesplice-intercept-a;"
 		       "nft add table inet nodesplice-other;"
 		       "nft add table ip nodesplice"));

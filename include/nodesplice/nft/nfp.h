@@ -7,6 +7,8 @@
  *   table inet nodesplice               the floor; stays when we go
  *   table inet nodesplice-intercept-a   flags owner; the kernel removes it
  *   table bridge nodesplice-intercept-a when our socket closes
+ *   table inet nodesplice-forget        stays: what the intercept's connections
+ *                                       leave in conntrack
  *
  * Whatever was written is held as the plan that it came from; a change is the
  * difference of two service plans, and one transaction.
@@ -87,6 +89,11 @@ int nfp_apply(struct nfp *n, const struct plan_changes *changes,
 /* Node addresses, local pods or bridges changed: the static part again. */
 int nfp_update_options(struct nfp *n, const struct nfp_options *o,
 		       struct errbuf *e);
+
+/* Whether conntrack forgets at once what the proxy resets.  Where the kernel
+ * cannot (CONFIG_NF_CONNTRACK_TIMEOUT), a client that takes a port again within
+ * 10 seconds may be led to the listener of a daemon that was killed. */
+bool nfp_forgets(const struct nfp *n);
 
 /* Refresh the gate by a packet per family (never a transaction). */
 int nfp_heartbeat(struct nfp *n);

@@ -100,7 +100,7 @@ static void tell_left_out(struct apply *a)
 	*told_n = a->dp.node_ports.left_out_n;
 }
 
-/* The Node or our addresses may be others now. */
+/* The Node, the ServiceCIDRs or our addresses may be others now. */
 static void follow_node(struct apply *a)
 {
 	struct plan_context *ctx = a->o.ctx;
@@ -108,8 +108,7 @@ static void follow_node(struct apply *a)
 	struct errbuf e;
 
 	store_take_node_changed(a->o.store);
-	dataplane_derive(a->o.options, store_node(a->o.store), a->o.netdev,
-			 &dp);
+	dataplane_derive(a->o.options, a->o.store, a->o.netdev, &dp);
 	if (a->synced && dataplane_equal(&dp, &a->dp))
 		return;
 	if (dataplane_context(&dp, ctx))

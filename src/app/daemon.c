@@ -368,7 +368,7 @@ static int open_kernel(struct daemon *d, struct errbuf *e)
 	r = netdev_new(d->loop, on_netdev_changed, d, &d->netdev, e);
 	if (r < 0)
 		return r;
-	dataplane_derive(&d->o, NULL, d->netdev, &dp);
+	dataplane_derive(&d->o, d->store, d->netdev, &dp);
 	r = nfp_open(&dp.nfp, &d->nfp, e);
 	if (r != -EOPNOTSUPP || !d->o.proxy)
 		return r;
@@ -376,7 +376,7 @@ static int open_kernel(struct daemon *d, struct errbuf *e)
 	log_warn("%s; going on without the proxy", e->text);
 	d->o.proxy = false;
 	d->proxy_off_why = "this kernel can't hold its tables";
-	dataplane_derive(&d->o, NULL, d->netdev, &dp);
+	dataplane_derive(&d->o, d->store, d->netdev, &dp);
 	return nfp_open(&dp.nfp, &d->nfp, e);
 }
 

@@ -112,6 +112,31 @@ static void derive_node_ips(const struct options *o, const struct node *node,
 			o->bind_address;
 }
 
+static void add_service_cidr(const struct service_cidr *c, void *data)
+{
+	struct dataplane *dp = data;
+
+	for (size_t i = 0; i < c->cidrs_n; i++)
+		dp->service_cidrs[dp->nfp.service_cidrs_n++] = c->cidrs[i];
+}
+
+static int compare_cidrs(const void *a, const void *b)
+{
+	return cidr_compare(a, b);
+}
+
+/* Whoever serves a part of the Services only does not know which addresses have
+ * none: that is left to who serves the others. */
+static void derive_service_cidrs(const struct options *o,
+				 const struct store *st, struct dataplane *dp)
+{
+	if (o->service_proxy_name)
+		return;
+	store_each_service_cidr(st, add_service_cidr, dp);
+	qsort(dp->service_cidrs, dp->nfp.service_cidrs_n,
+	      sizeof(dp->service_cidrs[0]), compare_cidrs);
+}
+
 static void derive_addresses(const struct options *o, const struct node *node,
 			     const struct netdev *netdev, struct dataplane *dp)
 {
@@ -152,11 +177,14 @@ static void point_at_self(struct dataplane *dp)
 {
 	dp->nfp.local_pods = dp->local_pods;
 	dp->nfp.node_port_addrs = dp->node_ports.addrs;
+	dp->nfp.service_cidrs = dp->service_cidrs;
 }
 
-void dataplane_derive(const struct options *o, const struct node *node,
+void dataplane_derive(const struct options *o, const struct store *st,
 		      const struct netdev *netdev, struct dataplane *ret_dp)
 {
+	const struct node *node = store_node(st);
+
 	memset(ret_dp, 0, sizeof(*ret_dp));
 	dataplane_static(o, &ret_dp->nfp);
 	derive_detectors(o, node, ret_dp);
@@ -165,6 +193,7 @@ void dataplane_derive(const struct options *o, const struct node *node,
 		derive_node_ports(o, netdev, ret_dp);
 	}
 	derive_node_ips(o, node, ret_dp);
+	derive_service_cidrs(o, st, ret_dp);
 	if (node && node->zone)
 		snprintf(ret_dp->zone, sizeof(ret_dp->zone), "%s", node->zone);
 	point_at_self(ret_dp);
@@ -194,6 +223,7 @@ bool dataplane_equal(const struct dataplane *a, const struct dataplane *b)
 {
 	if (strcmp(a->zone, b->zone) != 0 ||
 	    a->nfp.local_pods_n != b->nfp.local_pods_n ||
+	    a->nfp.service_cidrs_n != b->nfp.service_cidrs_n ||
 	    memcmp(&a->node_ports, &b->node_ports, sizeof(a->node_ports)) ||
 	    !addr_equal(&a->nfp.node_addr[0], &b->nfp.node_addr[0]) ||
 	    !addr_equal(&a->nfp.node_addr[1], &b->nfp.node_addr[1]) ||
@@ -202,6 +232,10 @@ bool dataplane_equal(const struct dataplane *a, const struct dataplane *b)
 		return false;
 	for (size_t i = 0; i < a->nfp.local_pods_n; i++) {
 		if (cidr_compare(&a->local_pods[i], &b->local_pods[i]))
+			return false;
+	}
+	for (size_t i = 0; i < a->nfp.service_cidrs_n; i++) {
+		if (cidr_compare(&a->service_cidrs[i], &b->service_cidrs[i]))
 			return false;
 	}
 	return true;

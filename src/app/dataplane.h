@@ -20,6 +20,7 @@ struct dataplane {
 	struct nfp_options nfp; /* pointers into this struct */
 	struct cidr local_pods[DATAPLANE_ADDRS_MAX];
 	struct node_port_places node_ports;
+	struct cidr service_cidrs[2 * LIMIT_SERVICE_CIDRS]; /* sorted */
 	bool has_pod_detector[2]; /* for plan_context */
 	struct addr node_ip[2];
 	char zone[256]; /* "" : unknown */
@@ -27,13 +28,13 @@ struct dataplane {
 
 /**
  * dataplane_derive() - Put together what this node looks like now
- * @node:	Our Node object; NULL: not there
+ * @st:	Has our Node, or not, and the ServiceCIDRs
  * @netdev:	NULL: without the addresses that it has
  *
  * Local pods: as --detect-local-mode says.  Node ports: as --nodeport-addresses
  * says, where "primary" means the addresses of netdev_node_addr().
  */
-void dataplane_derive(const struct options *o, const struct node *node,
+void dataplane_derive(const struct options *o, const struct store *st,
 		      const struct netdev *netdev, struct dataplane *ret_dp);
 
 /* Have a plan's context say what this is; its strings are borrowed.

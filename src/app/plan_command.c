@@ -95,6 +95,7 @@ static int print(struct planning *p)
 {
 	cleanup_(plan_changes_free) struct plan_changes changes = {0};
 	cleanup_(text_free) struct text t = {0};
+	char cidr[CIDR_STRLEN];
 	struct dataplane dp;
 	struct plan_context ctx = {
 		.node_name = p->node_name,
@@ -105,8 +106,11 @@ static int print(struct planning *p)
 		.policy = p->o->policy,
 	};
 
-	dataplane_derive(p->o, store_node(p->store), NULL, &dp);
+	dataplane_derive(p->o, p->store, NULL, &dp);
 	dataplane_context(&dp, &ctx);
+	for (size_t i = 0; i < dp.nfp.service_cidrs_n; i++)
+		text_addf(&t, "service-cidr %s\n",
+			  cidr_format(&dp.service_cidrs[i], cidr));
 	if (plan_update(p->plan, p->store, &ctx, &changes) < 0 ||
 	    plan_text(p->plan, &t) < 0)
 		return -ENOMEM;

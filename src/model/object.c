@@ -64,6 +64,15 @@ void node_free(struct node *n)
 	free(n);
 }
 
+void service_cidr_free(struct service_cidr *c)
+{
+	if (!c)
+		return;
+	free(c->name);
+	free(c->cidrs);
+	free(c);
+}
+
 static bool string_equal(const char *a, const char *b)
 {
 	return a == b || (a && b && strcmp(a, b) == 0);
@@ -213,6 +222,13 @@ bool node_equal(const struct node *a, const struct node *b)
 			   b->pod_cidrs_n) &&
 	       a->being_deleted == b->being_deleted &&
 	       a->to_be_deleted == b->to_be_deleted;
+}
+
+bool service_cidr_equal(const struct service_cidr *a,
+			const struct service_cidr *b)
+{
+	return strcmp(a->name, b->name) == 0 &&
+	       cidrs_equal(a->cidrs, a->cidrs_n, b->cidrs, b->cidrs_n);
 }
 
 const char *protocol_name(enum protocol p)

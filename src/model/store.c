@@ -35,12 +35,19 @@ struct service_entry {
 	UT_hash_handle hh;
 };
 
+struct cidr_entry {
+	struct service_cidr *cidr; /* owned */
+	uint64_t generation;
+	UT_hash_handle hh;
+};
+
 struct store {
 	struct service_entry *services; /* owned, by key */
 	struct slice_entry *slices;	/* the same slices, by their own key */
 	struct node *node;		/* owned */
 	uint64_t node_generation;
-	bool node_changed;
+	struct cidr_entry *cidrs;    /* by name */
+	bool node_changed;	     /* or the ServiceCIDRs */
 	struct service_entry *dirty; /* the Services to plan again */
 	size_t services_n;
 	uint64_t refused_n;
@@ -226,6 +233,46 @@ int store_put_node(struct store *st, struct node *n)
 	return 0;
 }
 
+static void remove_cidr(struct store *st, struct cidr_entry *entry)
+{
+	HASH_DEL(st->cidrs, entry);
+	service_cidr_free(entry->cidr);
+	free(entry);
+	st->node_changed = true;
+}
+
+int store_put_service_cidr(struct store *st, struct service_cidr *c)
+{
+	cleanup_(service_cidr_freep) struct service_cidr *owned = c;
+	struct cidr_entry *entry;
+
+	HASH_FIND_STR(st->cidrs, c->name, entry);
+	if (entry)
+		entry->generation = st->kind[STORE_SERVICE_CIDRS].generation;
+	if (entry && service_cidr_equal(entry->cidr, c))
+		return 0;
+	if (!entry && HASH_COUNT(st->cidrs) >= LIMIT_SERVICE_CIDRS) {
+		st->refused_n++;
+		return -E2BIG;
+	}
+	/* The key is part of the object: out with the old one first. */
+	if (entry)
+		remove_cidr(st, entry);
+	entry = calloc(1, sizeof(*entry));
+	if (!entry)
+		return -ENOMEM;
+	entry->cidr = c;
+	entry->generation = st->kind[STORE_SERVICE_CIDRS].generation;
+	HASH_ADD_KEYPTR(hh, st->cidrs, c->name, strlen(c->name), entry);
+	if (!table_added()) {
+		free(entry);
+		return -ENOMEM;
+	}
+	TAKE_PTR(owned);
+	st->node_changed = true;
+	return 0;
+}
+
 static void delete_service(struct store *st, struct service_entry *entry)
 {
 	service_free(entry->service);
@@ -264,6 +311,15 @@ void store_delete_node(struct store *st, const char *name)
 		delete_node(st);
 }
 
+void store_delete_service_cidr(struct store *st, const char *name)
+{
+	struct cidr_entry *entry;
+
+	HASH_FIND_STR(st->cidrs, name, entry);
+	if (entry)
+		remove_cidr(st, entry);
+}
+
 void store_begin_relist(struct store *st, enum store_kind kind)
 {
 	st->kind[kind].generation++;
@@ -291,6 +347,17 @@ static void sweep_slices(struct store *st)
 	}
 }
 
+static void sweep_cidrs(struct store *st)
+{
+	struct cidr_entry *entry, *next;
+
+	HASH_ITER(hh, st->cidrs, entry, next) {
+		if (entry->generation !=
+		    st->kind[STORE_SERVICE_CIDRS].generation)
+			remove_cidr(st, entry);
+	}
+}
+
 void store_end_relist(struct store *st, enum store_kind kind)
 {
 	if (!st->kind[kind].relisting)
@@ -309,6 +376,9 @@ void store_end_relist(struct store *st, enum store_kind kind)
 		    st->node_generation != st->kind[kind].generation)
 			delete_node(st);
 		return;
+	case STORE_SERVICE_CIDRS:
+		sweep_cidrs(st);
+		return;
 	case STORE_KIND_MAX_:
 		return;
 	}
@@ -319,10 +389,17 @@ void store_abort_relist(struct store *st, enum store_kind kind)
 	st->kind[kind].relisting = false;
 }
 
+void store_give_up(struct store *st, enum store_kind kind)
+{
+	st->kind[kind].relisting = false;
+	st->kind[kind].listed = true;
+}
+
 void store_keep(struct store *st, enum store_kind kind, const char *key)
 {
 	struct service_entry *entry;
 	struct slice_entry *se;
+	struct cidr_entry *ce;
 
 	switch (kind) {
 	case STORE_SERVICES:
@@ -338,6 +415,11 @@ void store_keep(struct store *st, enum store_kind kind, const char *key)
 	case STORE_NODE:
 		if (st->node && strcmp(st->node->name, key) == 0)
 			st->node_generation = st->kind[kind].generation;
+		return;
+	case STORE_SERVICE_CIDRS:
+		HASH_FIND_STR(st->cidrs, key, ce);
+		if (ce)
+			ce->generation = st->kind[kind].generation;
 		return;
 	case STORE_KIND_MAX_:
 		return;
@@ -401,6 +483,15 @@ void store_each_service(const struct store *st, store_service_fn fn, void *data)
 	}
 }
 
+void store_each_service_cidr(const struct store *st, store_service_cidr_fn fn,
+			     void *data)
+{
+	struct cidr_entry *entry, *next;
+
+	HASH_ITER(hh, st->cidrs, entry, next)
+		fn(entry->cidr, data);
+}
+
 size_t store_take_dirty(struct store *st,
 			void (*fn)(const char *service_key, void *data),
 			void *data)
@@ -437,7 +528,7 @@ void store_mark_all_dirty(struct store *st)
 
 bool store_dirty(const struct store *st)
 {
-	return st->dirty;
+	return st->dirty || st->node_changed;
 }
 
 bool store_take_node_changed(struct store *st)
@@ -451,6 +542,7 @@ bool store_take_node_changed(struct store *st)
 void store_free(struct store *st)
 {
 	struct service_entry *entry, *next;
+	struct cidr_entry *ce, *next_cidr;
 
 	if (!st)
 		return;
@@ -462,6 +554,8 @@ void store_free(struct store *st)
 		free(entry->key);
 		free(entry);
 	}
+	HASH_ITER(hh, st->cidrs, ce, next_cidr)
+		remove_cidr(st, ce);
 	node_free(st->node);
 	free(st);
 }

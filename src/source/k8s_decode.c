@@ -6,7 +6,7 @@
  * where that is stricter than kube-proxy it is said at the place.  Names of
  * files in comments are those of kubernetes 1.37.
  *
- * Here: kinds, metadata for list and watch, Node.  k8s_service.c and
+ * Here: kinds, metadata for list and watch, Node, ServiceCIDR.  k8s_service.c and
  * k8s_slice.c have the others.
  */
 #include <errno.h>
@@ -28,12 +28,14 @@ static const struct kind_row {
 	{"v1", "Service", K8S_SERVICE, K8S_OTHER},
 	{"discovery.k8s.io/v1", "EndpointSlice", K8S_ENDPOINT_SLICE, K8S_OTHER},
 	{"v1", "Node", K8S_NODE, K8S_OTHER},
+	{"networking.k8s.io/v1", "ServiceCIDR", K8S_SERVICE_CIDR, K8S_OTHER},
 	{"v1", "Status", K8S_STATUS, K8S_OTHER},
 	{"v1", "List", K8S_LIST, K8S_OTHER},
 	{"v1", "ServiceList", K8S_LIST, K8S_SERVICE},
 	{"discovery.k8s.io/v1", "EndpointSliceList", K8S_LIST,
 	 K8S_ENDPOINT_SLICE},
 	{"v1", "NodeList", K8S_LIST, K8S_NODE},
+	{"networking.k8s.io/v1", "ServiceCIDRList", K8S_LIST, K8S_SERVICE_CIDR},
 };
 
 static const struct kind_row *find_kind(struct json object)
@@ -290,5 +292,61 @@ int k8s_decode_node(struct json object, struct node **ret_node,
 	if (error < 0)
 		return k8s_refused(e, error, "Node", n->name);
 	*ret_node = TAKE_PTR(n);
+	return 0;
+}
+
+/* ServiceCIDR */
+
+/* networking/validation.go, ValidateServiceCIDR(): one, or one of each family;
+ * never everybody's. */
+static int read_service_cidr(struct k8s_reader *r, struct json v, void *out)
+{
+	int error = k8s_read_cidr(r, v, out);
+	const struct cidr *c = out;
+
+	if (error == 0 && c->prefix_n == 0)
+		return k8s_refuse(r, v, "a prefix as 10.96.0.0/12");
+	return error;
+}
+
+static int read_service_cidrs(struct k8s_reader *r, struct json v, void *out)
+{
+	static const struct k8s_list list = {sizeof(struct cidr), 2,
+					     read_service_cidr};
+	struct service_cidr *c = out;
+
+	return k8s_read_list(r, v, &list, &c->cidrs, &c->cidrs_n);
+}
+
+static int read_service_cidr_spec(struct k8s_reader *r, struct json v,
+				  void *out)
+{
+	static const struct k8s_field fields[] = {
+		{"cidrs", read_service_cidrs, 0},
+	};
+
+	return K8S_READ_FIELDS(r, v, fields, out);
+}
+
+int k8s_decode_service_cidr(struct json object, struct service_cidr **ret_cidr,
+			    struct errbuf *e)
+{
+	static const struct k8s_field fields[] = {
+		{"spec", read_service_cidr_spec, 0},
+	};
+	cleanup_(service_cidr_freep) struct service_cidr *c =
+		calloc(1, sizeof(*c));
+	struct k8s_reader r = {.e = e};
+	int error;
+
+	if (!c)
+		return k8s_refused(e, -ENOMEM, "ServiceCIDR", NULL);
+	error = k8s_read_key(&r, object, k8s_read_named_identity, false,
+			     &c->name);
+	if (error == 0)
+		error = K8S_READ_FIELDS(&r, object, fields, c);
+	if (error < 0)
+		return k8s_refused(e, error, "ServiceCIDR", c->name);
+	*ret_cidr = TAKE_PTR(c);
 	return 0;
 }

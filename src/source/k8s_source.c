@@ -2,7 +2,8 @@
 /*
  * Theory of operation
  *
- *   struct reflector, one each for Services, EndpointSlices and our Node:
+ *   struct reflector, one each for Services, EndpointSlices, our Node and
+ *   ServiceCIDRs:
  *
  *   timer --> k8s_watch_ask() --> k8s_http_get()
  *                                    |
@@ -117,6 +118,18 @@ static int put_node(struct store *st, struct json object, struct errbuf *e)
 	return r < 0 ? errf(e, r, "not stored: %s", strerror(-r)) : 0;
 }
 
+static int put_service_cidr(struct store *st, struct json object,
+			    struct errbuf *e)
+{
+	struct service_cidr *c;
+	int r = k8s_decode_service_cidr(object, &c, e);
+
+	if (r < 0)
+		return r;
+	r = store_put_service_cidr(st, c);
+	return r < 0 ? errf(e, r, "not stored: %s", strerror(-r)) : 0;
+}
+
 static const struct kind kinds[] = {
 	[STORE_SERVICES] = {"services", "/api/v1/services", STORE_SERVICES,
 			    put_service, store_delete_service},
@@ -125,6 +138,10 @@ static const struct kind kinds[] = {
 			  STORE_SLICES, put_slice, store_delete_slice},
 	[STORE_NODE] = {"nodes", "/api/v1/nodes", STORE_NODE, put_node,
 			store_delete_node},
+	[STORE_SERVICE_CIDRS] = {"servicecidrs",
+				 "/apis/networking.k8s.io/v1/servicecidrs",
+				 STORE_SERVICE_CIDRS, put_service_cidr,
+				 store_delete_service_cidr},
 };
 static_assert(ARRAY_SIZE(kinds) == STORE_KIND_MAX_, "one for each");
 
@@ -299,6 +316,11 @@ static void ended(struct reflector *rf, const char *failure,
 
 	k8s_watch_done(&rf->watch, failure, retry_after_s, loop_now_ms(s->loop),
 		       &s->rnd);
+	if (rf->resource.without && !rf->watch.status->listed &&
+	    *rf->watch.status->last_error) {
+		store_give_up(s->store, rf->kind->store_kind);
+		s->cb.changed(s->cb.data);
+	}
 	arm(rf);
 	let_others_begin(s);
 }
@@ -427,6 +449,11 @@ static void reflector_init(struct k8s_source *s, enum store_kind k)
 		break;
 	case STORE_NODE:
 		rf->resource.field_selector = s->node_selector;
+		break;
+	case STORE_SERVICE_CIDRS:
+		rf->resource.without =
+			"what is sent to addresses of no Service is not "
+			"discarded";
 		break;
 	case STORE_KIND_MAX_:
 		break;

@@ -63,6 +63,9 @@
 #define BACKOFF_FIRST_MS 800
 #define BACKOFF_MAX_MS	 30000
 #define BACKOFF_RESET_MS 120000
+/* For an API that does not exist, or is not ours to see, until that may have
+ * changed: each node of a cluster asks. */
+#define WITHOUT_RETRY_MS 600000u
 /* A server may ask for patience, not for silence. */
 #define RETRY_AFTER_MAX_S 300u
 
@@ -400,8 +403,9 @@ static void failed(struct k8s_watch *w, const char *why, uint64_t now_ms,
 	snprintf(w->said, sizeof(w->said), "%s", why);
 	say(w, SOURCE_EVENT_WARN, "%s: %s; %s, trying again", w->resource->name,
 	    why,
-	    w->status->listed ? "what is known stays in force" :
-				"nothing is known of them yet");
+	    w->status->listed	 ? "what is known stays in force" :
+	    w->resource->without ? w->resource->without :
+				   "nothing is known of them yet");
 }
 
 /* The history is lost: from the first page again. */
@@ -540,6 +544,8 @@ static void refused(struct k8s_watch *w, uint32_t retry_after_s,
 		     (long long)s->code, verb,
 		     *s->message ? s->message : "without a reason");
 	failed(w, e.text, now_ms, rnd);
+	if (w->resource->without && (s->code == 403 || s->code == 404))
+		w->at_ms = now_ms + WITHOUT_RETRY_MS;
 	if (s->retry_after_s > retry_after_s)
 		retry_after_s = s->retry_after_s;
 	if (retry_after_s > RETRY_AFTER_MAX_S)

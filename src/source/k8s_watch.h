@@ -23,6 +23,9 @@ struct k8s_resource {
 	const char *path; /* "/api/v1/services" */
 	const char *label_selector; /* or NULL */
 	const char *field_selector; /* or NULL */
+	/* What is not done where the objects cannot be had (the API or the
+	 * permission may be missing); NULL: they are needed. */
+	const char *without;
 };
 
 /* Who gets it; nothing of the k8s_watch may be freed inside of a call. */

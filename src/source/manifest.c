@@ -28,6 +28,10 @@ void manifest_object_drop(struct manifest_object *o)
 		node_free(o->node);
 		o->node = NULL;
 		return;
+	case K8S_SERVICE_CIDR:
+		service_cidr_free(o->service_cidr);
+		o->service_cidr = NULL;
+		return;
 	case K8S_LIST:
 	case K8S_STATUS:
 	case K8S_OTHER:
@@ -62,7 +66,8 @@ static int refused_key(struct json v, enum k8s_kind kind, char **ret_key)
 		k8s_meta_free(&meta);
 		return 0;
 	}
-	if (kind == K8S_NODE || strchr(meta.key, '/'))
+	if (kind == K8S_NODE || kind == K8S_SERVICE_CIDR ||
+	    strchr(meta.key, '/'))
 		r = asprintf(ret_key, "%s", meta.key);
 	else
 		r = asprintf(ret_key, "default/%s", meta.key);
@@ -83,6 +88,9 @@ static int decode(struct json v, struct manifest_object *o, struct errbuf *e)
 	} else if (o->kind == K8S_ENDPOINT_SLICE) {
 		r = k8s_decode_slice(v, &o->slice, e);
 		key = r < 0 ? NULL : o->slice->key;
+	} else if (o->kind == K8S_SERVICE_CIDR) {
+		r = k8s_decode_service_cidr(v, &o->service_cidr, e);
+		key = r < 0 ? NULL : o->service_cidr->name;
 	} else {
 		r = k8s_decode_node(v, &o->node, e);
 		key = r < 0 ? NULL : o->node->name;
@@ -158,6 +166,7 @@ static int add_item(struct reading *g, struct json v, enum k8s_kind kind)
 	case K8S_SERVICE:
 	case K8S_ENDPOINT_SLICE:
 	case K8S_NODE:
+	case K8S_SERVICE_CIDR:
 		return add_object(g, v, kind);
 	case K8S_LIST: /* in a list: not even kubectl writes that */
 	case K8S_STATUS:

@@ -69,6 +69,7 @@ int manifest_set_new(const char *dir, const char *node_name, struct store *st,
 		[STORE_SERVICES] = "services",
 		[STORE_SLICES] = "endpointslices",
 		[STORE_NODE] = "nodes",
+		[STORE_SERVICE_CIDRS] = "servicecidrs",
 	};
 	cleanup_(manifest_set_freep) struct manifest_set *s =
 		calloc(1, sizeof(*s));
@@ -133,6 +134,7 @@ static const struct kind_row {
 	{K8S_SERVICE, STORE_SERVICES, 'S', "Service"},
 	{K8S_ENDPOINT_SLICE, STORE_SLICES, 'E', "EndpointSlice"},
 	{K8S_NODE, STORE_NODE, 'N', "Node"},
+	{K8S_SERVICE_CIDR, STORE_SERVICE_CIDRS, 'C', "ServiceCIDR"},
 };
 
 static const struct kind_row *kind_of(const struct manifest_object *o)
@@ -164,6 +166,8 @@ static void on_released(const char *id, void *data)
 		store_delete_service(s->store, key);
 	else if (id[0] == 'E')
 		store_delete_slice(s->store, key);
+	else if (id[0] == 'C')
+		store_delete_service_cidr(s->store, key);
 	else
 		store_delete_node(s->store, key);
 	s->released = true;
@@ -181,6 +185,9 @@ static int put(struct manifest_set *s, struct manifest_object *o)
 	case STORE_NODE:
 		s->bare_node = false;
 		return store_put_node(s->store, TAKE_PTR(o->node));
+	case STORE_SERVICE_CIDRS:
+		return store_put_service_cidr(s->store,
+					      TAKE_PTR(o->service_cidr));
 	case STORE_KIND_MAX_:
 		break;
 	}
@@ -264,8 +271,8 @@ static void apply_manifest(struct manifest_set *s, struct manifest_file *f,
 	if (m->ignored_n && !quiet)
 		tell(s, SOURCE_EVENT_INFO,
 		     "%s/%s: %zu ignored, neither v1 Service, "
-		     "discovery.k8s.io/v1 EndpointSlice nor v1 Node; the first "
-		     "is \"%s\"",
+		     "discovery.k8s.io/v1 EndpointSlice, v1 Node nor "
+		     "networking.k8s.io/v1 ServiceCIDR; the first is \"%s\"",
 		     s->dir, f->name, m->ignored_n, m->ignored_kind);
 }
 

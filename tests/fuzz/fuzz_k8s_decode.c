@@ -92,6 +92,23 @@ static void try_node(struct json v)
 	require(node_equal(n, n));
 }
 
+static void try_service_cidr(struct json v)
+{
+	cleanup_(service_cidr_freep) struct service_cidr *c = NULL;
+	struct errbuf e = {""};
+	int r = k8s_decode_service_cidr(v, &c, &e);
+
+	require_text(r, &e);
+	require((r == 0) == (c != NULL));
+	if (!c)
+		return;
+	require(c->name[0] && !strchr(c->name, '/'));
+	require(c->cidrs_n <= 2); /* app/ has room for so many */
+	for (size_t i = 0; i < c->cidrs_n; i++)
+		require(c->cidrs[i].prefix_n > 0);
+	require(service_cidr_equal(c, c));
+}
+
 static void try_meta(struct json v)
 {
 	struct k8s_meta m = {0};
@@ -116,6 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	try_service(root);
 	try_slice(root);
 	try_node(root);
+	try_service_cidr(root);
 	try_meta(root);
 	return 0;
 }

@@ -80,3 +80,61 @@ def test_the_other_ports_of_external_addresses_are_left_alone(
     # The router sends it back to the node, until it has gone round enough.
     assert client.outcome(pod, public, 81, timeout_s=1) in ("silent",
                                                            "unreachable")
+
+
+def service_cidr(name, *cidrs):
+    return {"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+            "metadata": {"name": name}, "spec": {"cidrs": list(cidrs)}}
+
+
+# Somebody else's, until there is a ServiceCIDR for it.
+OTHERS = {4: "198.18.5.9", 6: "fd99::5:9"}
+
+
+@pytest.fixture(scope="module")
+def others(world):
+    """A machine outside the cluster that has these addresses."""
+    world.external.ns.ip(f"addr add {OTHERS[4]}/32 dev lo",
+                         f"addr add {OTHERS[6]}/128 dev lo")
+    world.router.ip("route add 198.18.0.0/15 via 203.0.113.9",
+                    "route add fd98::/15 via 2001:db8:1::9")
+    world.serve(world.external, 80, name="others")
+    world.serve(world.external, 53, "UDP", name="others")
+    yield OTHERS
+    world.router.ip("route del 198.18.0.0/15", "route del fd98::/15")
+    world.external.ns.ip(f"addr del {OTHERS[4]}/32 dev lo",
+                         f"addr del {OTHERS[6]}/128 dev lo")
+
+
+@pytest.mark.parametrize("origin", ["routed", "bridge", "node"])
+def test_an_address_of_a_service_cidr_that_no_service_has_is_dropped(
+        world, subject, others, family, mode, proto, origin):
+    """At once, and not any longer once the ServiceCIDR is another one."""
+    host = client_of(world, origin)
+    ip = others[family]
+    port = 80 if proto == "TCP" else 53
+    svc, endpoints = small(world, family, mode)
+    svc["spec"]["clusterIP"] = ip
+    svc["spec"]["clusterIPs"] = [ip]
+
+    # Who sends UDP from the node itself is told of it by EPERM.
+    dropped = "refused" if (origin, proto) == ("node", "UDP") else "silent"
+
+    def outcome(p=port):
+        return client.outcome(host, ip, p, proto, 1)
+
+    try:
+        assert client.ask(host, ip, port, proto)["name"] == "others"
+        subject.apply(service_cidr("test-more", "198.18.0.0/16",
+                                   "fd99::/64"))
+        assert outcome() == dropped
+        subject.apply(svc, endpoints)
+        assert client.ask(host, ip, port, proto)["name"] == "v-backend"
+        assert outcome(99) == "refused"
+        subject.remove(svc, endpoints)
+        assert outcome() == dropped
+        subject.apply(service_cidr("test-more", "198.19.0.0/16",
+                                   "fd98::/64"))
+        assert client.ask(host, ip, port, proto)["name"] == "others"
+    finally:
+        subject.remove_all()

@@ -236,6 +236,42 @@ static void only_our_node_is_stored(void **state)
 	assert_string_equal(store_node(store)->zone, "z");
 }
 
+static void count_cidrs(const struct service_cidr *c, void *data)
+{
+	*(size_t *)data += c->cidrs_n;
+}
+
+static size_t cidrs_n(void)
+{
+	size_t n = 0;
+
+	store_each_service_cidr(store, count_cidrs, &n);
+	return n;
+}
+
+static void service_cidrs_come_and_go_with_their_file(void **state)
+{
+	unsigned int from;
+
+	(void)state;
+	write_file("c.yaml",
+		   "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\n"
+		   "metadata: {name: kubernetes}\n"
+		   "spec: {cidrs: [10.96.0.0/12, 'fd00:96::/108']}\n---\n"
+		   "apiVersion: networking.k8s.io/v1\nkind: ServiceCIDR\n"
+		   "metadata: {name: bad}\nspec: {cidrs: [10.96.0.1]}\n");
+	load();
+	assert_events("O c.yaml: line 5: ServiceCIDR bad: spec.cidrs[0]: "
+		      "\"10.96.0.1\" is not allowed (a prefix as "
+		      "10.0.0.0/8)\n");
+	assert_int_equal(cidrs_n(), 2);
+	follow();
+	from = changed_n;
+	remove_file("c.yaml");
+	turn_until_changed(from);
+	assert_int_equal(cidrs_n(), 0);
+}
+
 static void a_missing_directory_is_an_error(void **state)
 {
 	struct errbuf e = {""};
@@ -259,13 +295,14 @@ static void other_kinds_are_counted_once(void **state)
 			     "apiVersion: v1\nkind: Pod\n");
 	write_file("b.yaml", "kind: Service\n");
 	load();
-	assert_events(
-		"I a.yaml: 2 ignored, neither v1 Service, "
-		"discovery.k8s.io/v1 EndpointSlice nor v1 Node; the first is "
-		"\"apps/v1 Deployment\"\n"
-		"I b.yaml: 1 ignored, neither v1 Service, "
-		"discovery.k8s.io/v1 EndpointSlice nor v1 Node; the first is "
-		"\"no apiVersion Service\"\n");
+	assert_events("I a.yaml: 2 ignored, neither v1 Service, "
+		      "discovery.k8s.io/v1 EndpointSlice, v1 Node nor "
+		      "networking.k8s.io/v1 ServiceCIDR; the first is "
+		      "\"apps/v1 Deployment\"\n"
+		      "I b.yaml: 1 ignored, neither v1 Service, "
+		      "discovery.k8s.io/v1 EndpointSlice, v1 Node nor "
+		      "networking.k8s.io/v1 ServiceCIDR; the first is "
+		      "\"no apiVersion Service\"\n");
 }
 
 static void
@@ -299,7 +336,7 @@ broken_files_and_objects_are_named_and_the_rest_goes_on(void **state)
 		"O g.yaml: line 1: Service default/bad: spec.clusterIP: "
 		"\"none\" is not allowed (an IP address)\n");
 	assert_string_equal(vip("default/g"), "10.96.0.9");
-	assert_int_equal(file_source_status(source, &status), 3);
+	assert_int_equal(file_source_status(source, &status), 4);
 	assert_string_equal(status[0].kind, "services");
 	assert_true(status[0].listed && status[0].watching);
 	assert_int_equal(status[0].objects_n, 1);
@@ -482,6 +519,7 @@ int main(void)
 		TEST(every_form_of_manifest_is_read),
 		TEST(without_a_node_of_our_name_a_bare_one_stands_in),
 		TEST(only_our_node_is_stored),
+		TEST(service_cidrs_come_and_go_with_their_file),
 		TEST(a_missing_directory_is_an_error),
 		TEST(other_kinds_are_counted_once),
 		TEST(broken_files_and_objects_are_named_and_the_rest_goes_on),

@@ -787,6 +787,54 @@ static void every_field_of_a_node_is_read(void **state)
 	node_free(n);
 }
 
+static void a_service_cidr_is_read(void **state)
+{
+	struct service_cidr *c = NULL;
+	struct json object = parsed(
+		"{'apiVersion':'networking.k8s.io/v1','kind':'ServiceCIDR',"
+		"'metadata':{'name':'kubernetes'},'spec':{'cidrs':"
+		"['10.96.0.0/12','fd00:96::/108']}}");
+
+	(void)state;
+	assert_int_equal(k8s_kind_of(object), K8S_SERVICE_CIDR);
+	assert_int_equal(k8s_decode_service_cidr(object, &c, &e), 0);
+	assert_string_equal(c->name, "kubernetes");
+	assert_int_equal(c->cidrs_n, 2);
+	assert_int_equal(c->cidrs[0].prefix_n, 12);
+	assert_int_equal(c->cidrs[1].addr.family, AF_INET6);
+	service_cidr_free(c);
+}
+
+static void a_bad_service_cidr_is_refused(void **state)
+{
+	struct service_cidr *c = NULL;
+
+	(void)state;
+	assert_int_equal(
+		k8s_decode_service_cidr(parsed("{'metadata':{'name':'x'},"
+					       "'spec':{'cidrs':['10.96.0.1']}"
+					       "}"),
+					&c, &e),
+		-EINVAL);
+	assert_string_equal(e.text,
+			    "ServiceCIDR x: spec.cidrs[0]: \"10.96.0.1\" is "
+			    "not allowed (a prefix as 10.0.0.0/8)");
+	/* It would discard whatever is sent to anybody. */
+	assert_int_equal(
+		k8s_decode_service_cidr(parsed("{'metadata':{'name':'x'},"
+					       "'spec':{'cidrs':['0.0.0.0/0']}"
+					       "}"),
+					&c, &e),
+		-EINVAL);
+	assert_int_equal(
+		k8s_decode_service_cidr(
+			parsed("{'metadata':{'name':'x'},'spec':{'cidrs':"
+			       "['10.0.0.0/8','11.0.0.0/8','12.0.0.0/8']}}"),
+			&c, &e),
+		-E2BIG);
+	assert_null(c);
+}
+
 static void a_bare_node_and_an_old_one_are_read(void **state)
 {
 	struct node *n = NULL;
@@ -875,6 +923,8 @@ int main(void)
 			a_slice_holds_as_many_endpoints_as_the_api_allows),
 		cmocka_unit_test(a_bad_trigger_time_is_as_good_as_none),
 		cmocka_unit_test(every_field_of_a_node_is_read),
+		cmocka_unit_test(a_service_cidr_is_read),
+		cmocka_unit_test(a_bad_service_cidr_is_refused),
 		cmocka_unit_test(a_bare_node_and_an_old_one_are_read),
 		cmocka_unit_test(metadata_of_objects_and_lists_are_read),
 	};

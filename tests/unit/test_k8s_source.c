@@ -18,12 +18,13 @@
 
 /* ---- the server ---- */
 
-enum kind { SERVICES, SLICES, NODES, KINDS_N };
+enum kind { SERVICES, SLICES, NODES, CIDRS, KINDS_N };
 
 static const char *const paths[KINDS_N] = {
 	[SERVICES] = "/api/v1/services",
 	[SLICES] = "/apis/discovery.k8s.io/v1/endpointslices",
 	[NODES] = "/api/v1/nodes",
+	[CIDRS] = "/apis/networking.k8s.io/v1/servicecidrs",
 };
 
 /* Under the lock: what the server's threads and the test share. */
@@ -35,6 +36,7 @@ static struct {
 	size_t told;	     /* of it, to whoever asked */
 	unsigned int newest; /* only the newest stream tells */
 	char label[128], field[128];
+	unsigned int refusal; /* 403, 404; 0: none */
 } served[KINDS_N];
 static unsigned int streams_n;
 static bool ending; /* streams shall end */
@@ -93,9 +95,9 @@ static enum MHD_Result answer(void *data, struct MHD_Connection *c,
 			      const char *version, const char *upload,
 			      size_t *upload_n, void **state)
 {
+	unsigned int k = 0, code = 200;
 	struct MHD_Response *r;
 	enum MHD_Result result;
-	unsigned int k = 0;
 
 	(void)data;
 	(void)method;
@@ -110,14 +112,17 @@ static enum MHD_Result answer(void *data, struct MHD_Connection *c,
 	pthread_mutex_lock(&lock);
 	note(c, "labelSelector", served[k].label);
 	note(c, "fieldSelector", served[k].field);
-	if (MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "watch"))
+	if (served[k].refusal)
+		code = served[k].refusal;
+	if (code == 200 &&
+	    MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "watch"))
 		r = stream_response((enum kind)k);
 	else
 		r = MHD_create_response_from_buffer(strlen(served[k].list),
 						    served[k].list,
 						    MHD_RESPMEM_MUST_COPY);
 	pthread_mutex_unlock(&lock);
-	result = MHD_queue_response(c, 200, r);
+	result = MHD_queue_response(c, code, r);
 	MHD_destroy_response(r);
 	return result;
 }
@@ -208,20 +213,25 @@ static void stop_server(struct world *w)
 	"\",\"resourceVersion\":\"" version "\",\"labels\":{" labels           \
 	"}},\"addressType\":\"IPv4\",\"endpoints\":[],\"ports\":[]}"
 #define OF(service) "\"kubernetes.io/service-name\":\"" service "\""
-#define NODE	    "{\"metadata\":{\"name\":\"n1\",\"resourceVersion\":\"1\"}}"
+#define CIDR(name, version, cidr)                                              \
+	"{\"metadata\":{\"name\":\"" name "\",\"resourceVersion\":\"" version  \
+	"\"},\"spec\":{\"cidrs\":[\"" cidr "\"]}}"
+#define NODE "{\"metadata\":{\"name\":\"n1\",\"resourceVersion\":\"1\"}}"
 
 static void serve_defaults(void)
 {
 	for (unsigned int k = 0; k < KINDS_N; k++) {
 		text_free(&served[k].stream);
 		served[k].told = 0;
+		served[k].refusal = 0;
 	}
 	serve_list(SERVICES, SERVICE("a", "5", "80"));
 	serve_list(SLICES, SLICE("a-1", "6", OF("a")));
 	serve_list(NODES, NODE);
+	serve_list(CIDRS, CIDR("kubernetes", "7", "10.96.0.0/16"));
 }
 
-static void start(struct world *w, const char *service_proxy_name)
+static void start_serving(struct world *w, const char *service_proxy_name)
 {
 	const struct source_callbacks cb = {on_changed, on_event, w};
 	struct k8s_source_options o = {
@@ -230,7 +240,6 @@ static void start(struct world *w, const char *service_proxy_name)
 	uint16_t port = 0;
 
 	*w = (struct world){0};
-	serve_defaults();
 	w->server = start_server(&port);
 	snprintf(w->url, sizeof(w->url), "http://127.0.0.1:%u", port);
 	w->config.server = w->url;
@@ -239,6 +248,12 @@ static void start(struct world *w, const char *service_proxy_name)
 	assert_int_equal(store_new(&w->store), 0);
 	assert_int_equal(
 		k8s_source_new(w->loop, w->store, &o, &cb, &w->source, &e), 0);
+}
+
+static void start(struct world *w, const char *service_proxy_name)
+{
+	serve_defaults();
+	start_serving(w, service_proxy_name);
 }
 
 static void stop(struct world *w)
@@ -392,6 +407,57 @@ static void a_slice_of_no_service_is_skipped_silently(void **state)
 	stop(&w);
 }
 
+static void count_cidr(const struct service_cidr *c, void *data)
+{
+	*(size_t *)data += c->cidrs_n;
+}
+
+static size_t cidrs_n(const struct world *w)
+{
+	size_t n = 0;
+
+	store_each_service_cidr(w->store, count_cidr, &n);
+	return n;
+}
+
+static void service_cidrs_are_followed(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w, NULL);
+	WAIT_UNTIL(&w, store_synced(w.store));
+	assert_int_equal(cidrs_n(&w), 1);
+	assert_true(store_take_node_changed(w.store));
+	stream(CIDRS, "ADDED", CIDR("more", "101", "10.97.0.0/16"));
+	WAIT_UNTIL(&w, cidrs_n(&w) == 2);
+	assert_true(store_take_node_changed(w.store));
+	stream(CIDRS, "DELETED", CIDR("more", "102", "10.97.0.0/16"));
+	WAIT_UNTIL(&w, cidrs_n(&w) == 1);
+	assert_true(store_take_node_changed(w.store));
+	stop(&w);
+}
+
+/* Before 1.33, and where RBAC was not changed with us. */
+static void without_service_cidrs_the_others_go_on(void **state)
+{
+	static const unsigned int codes[] = {403, 404};
+	struct world w;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+		serve_defaults();
+		served[CIDRS].refusal = codes[i];
+		start_serving(&w, NULL);
+		WAIT_UNTIL(&w, store_synced(w.store));
+		assert_int_equal(cidrs_n(&w), 0);
+		assert_int_equal(port_of(&w, "default/a"), 80);
+		assert_false(status(&w, CIDRS)->listed);
+		assert_int_equal(w.warnings_n, 1);
+		stop(&w);
+	}
+}
+
 static void what_is_known_stays_while_the_server_is_away(void **state)
 {
 	struct world w;
@@ -428,6 +494,8 @@ int main(void)
 		cmocka_unit_test(
 			a_bad_object_is_said_once_and_its_last_version_stays),
 		cmocka_unit_test(a_slice_of_no_service_is_skipped_silently),
+		cmocka_unit_test(service_cidrs_are_followed),
+		cmocka_unit_test(without_service_cidrs_the_others_go_on),
 		cmocka_unit_test(what_is_known_stays_while_the_server_is_away),
 	};
 

@@ -522,6 +522,32 @@ static void a_missing_permission_is_named(void **state)
 	stop(&wo);
 }
 
+static void what_can_be_missing_is_asked_for_seldom(void **state)
+{
+	struct k8s_resource optional = services;
+	struct world wo;
+
+	(void)state;
+	optional.without = "nothing is discarded";
+	start(&wo);
+	wo.w.resource = &optional;
+	ask(&wo);
+	answer(&wo, 404, STATUS("404", "NotFound", "no such thing"));
+	assert_string_equal(last_event,
+			    "services: the API server answers 404 to list: no "
+			    "such thing; nothing is discarded, trying again");
+	assert_int_equal(wo.w.at_ms, wo.now_ms + 600000);
+	ask(&wo);
+	answer(&wo, 404, STATUS("404", "NotFound", "no such thing"));
+	assert_int_equal(warnings_n, 1);
+	assert_int_equal(wo.w.at_ms, wo.now_ms + 600000);
+	/* Trouble of another kind passes. */
+	ask(&wo);
+	answer(&wo, 500, STATUS("500", "InternalError", "oops"));
+	assert_true(wo.w.at_ms < wo.now_ms + 600000);
+	stop(&wo);
+}
+
 static void who_asks_for_patience_gets_it_within_reason(void **state)
 {
 	struct world wo;
@@ -706,6 +732,7 @@ int main(void)
 			who_could_not_connect_hears_of_anothers_answer),
 		cmocka_unit_test(a_failure_is_said_once_and_its_end_too),
 		cmocka_unit_test(a_missing_permission_is_named),
+		cmocka_unit_test(what_can_be_missing_is_asked_for_seldom),
 		cmocka_unit_test(who_asks_for_patience_gets_it_within_reason),
 		cmocka_unit_test(
 			an_answer_of_something_else_is_an_error_in_words),

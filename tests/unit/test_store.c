@@ -3,6 +3,7 @@
 
 #include "model.h"
 
+#include "nodesplice/base/limits.h"
 #include "nodesplice/model/store.h"
 
 static char taken[256];
@@ -139,6 +140,99 @@ static void what_a_list_names_without_being_readable_stays(void **state)
 	assert_null(store_service(st, "default/unknown"));
 }
 
+static struct service_cidr *a_cidr(const char *name, const char *cidr)
+{
+	struct service_cidr *c = calloc(1, sizeof(*c));
+
+	assert_non_null(c);
+	c->name = strdup(name);
+	c->cidrs = calloc(1, sizeof(*c->cidrs));
+	c->cidrs_n = 1;
+	assert_int_equal(cidr_parse(cidr, &c->cidrs[0]), 0);
+	return c;
+}
+
+static void add_cidr(const struct service_cidr *c, void *data)
+{
+	char buf[CIDR_STRLEN];
+
+	strcat(data, cidr_format(&c->cidrs[0], buf));
+	strcat(data, " ");
+}
+
+static void assert_cidrs(const struct store *st, const char *want)
+{
+	char got[256] = "";
+
+	store_each_service_cidr(st, add_cidr, got);
+	assert_string_equal(got, want);
+}
+
+static void service_cidrs_are_a_change_of_no_service(void **state)
+{
+	cleanup_(store_freep) struct store *st = NULL;
+
+	(void)state;
+	assert_int_equal(store_new(&st), 0);
+	store_put_service_cidr(st, a_cidr("a", "10.96.0.0/16"));
+	assert_true(store_dirty(st));
+	assert_true(store_take_node_changed(st));
+	assert_false(store_dirty(st));
+	store_put_service_cidr(st, a_cidr("a", "10.96.0.0/16"));
+	assert_false(store_dirty(st));
+	store_put_service_cidr(st, a_cidr("a", "10.97.0.0/16"));
+	assert_true(store_take_node_changed(st));
+	assert_cidrs(st, "10.97.0.0/16 ");
+	store_begin_relist(st, STORE_SERVICE_CIDRS);
+	store_keep(st, STORE_SERVICE_CIDRS, "a");
+	store_put_service_cidr(st, a_cidr("b", "10.98.0.0/16"));
+	store_end_relist(st, STORE_SERVICE_CIDRS);
+	assert_cidrs(st, "10.97.0.0/16 10.98.0.0/16 ");
+	store_begin_relist(st, STORE_SERVICE_CIDRS);
+	store_put_service_cidr(st, a_cidr("b", "10.98.0.0/16"));
+	store_end_relist(st, STORE_SERVICE_CIDRS);
+	assert_cidrs(st, "10.98.0.0/16 ");
+	store_take_node_changed(st);
+	store_delete_service_cidr(st, "b");
+	store_delete_service_cidr(st, "b");
+	assert_cidrs(st, "");
+	assert_true(store_take_node_changed(st));
+}
+
+static void service_cidrs_above_the_limit_are_refused(void **state)
+{
+	cleanup_(store_freep) struct store *st = NULL;
+	char name[16];
+
+	(void)state;
+	assert_int_equal(store_new(&st), 0);
+	for (unsigned int i = 0; i <= LIMIT_SERVICE_CIDRS; i++) {
+		snprintf(name, sizeof(name), "c%u", i);
+		assert_int_equal(
+			store_put_service_cidr(st, a_cidr(name, "10.0.0.0/8")),
+			i < LIMIT_SERVICE_CIDRS ? 0 : -E2BIG);
+	}
+	assert_int_equal(store_refused_n(st), 1);
+}
+
+static void who_gives_a_kind_up_does_not_wait_for_it(void **state)
+{
+	cleanup_(store_freep) struct store *st = NULL;
+
+	(void)state;
+	assert_int_equal(store_new(&st), 0);
+	for (size_t i = 0; i < STORE_SERVICE_CIDRS; i++) {
+		store_begin_relist(st, (enum store_kind)i);
+		store_end_relist(st, (enum store_kind)i);
+	}
+	store_put_service_cidr(st, a_cidr("a", "10.96.0.0/16"));
+	store_begin_relist(st, STORE_SERVICE_CIDRS);
+	assert_false(store_synced(st));
+	store_give_up(st, STORE_SERVICE_CIDRS);
+	assert_true(store_synced(st));
+	assert_cidrs(st, "10.96.0.0/16 ");
+}
+
 static void it_is_synced_when_each_kind_was_listed(void **state)
 {
 	cleanup_(store_freep) struct store *st = NULL;
@@ -174,6 +268,9 @@ int main(void)
 			a_relist_deletes_what_it_did_not_name_only_at_its_end),
 		cmocka_unit_test(
 			what_a_list_names_without_being_readable_stays),
+		cmocka_unit_test(service_cidrs_are_a_change_of_no_service),
+		cmocka_unit_test(service_cidrs_above_the_limit_are_refused),
+		cmocka_unit_test(who_gives_a_kind_up_does_not_wait_for_it),
 		cmocka_unit_test(it_is_synced_when_each_kind_was_listed),
 	};
 

@@ -10,6 +10,7 @@
 /* What a cluster can grow. */
 #define LIMIT_SERVICES		      100000 /* further ones are reported, not served */
 #define LIMIT_SLICES		      400000
+#define LIMIT_SERVICE_CIDRS 256 /* of two prefixes each */
 #define LIMIT_PORTS_PER_SERVICE	      1024
 #define LIMIT_ADDRS_PER_SERVICE	      64   /* of each kind */
 #define LIMIT_ANNOTATIONS_PER_SERVICE 64   /* of ours */

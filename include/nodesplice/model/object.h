@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * object.h - Service, EndpointSlice and Node as Kubernetes means them
+ * object.h - Service, EndpointSlice, Node and ServiceCIDR as Kubernetes means
+ * them
  *
  * Layer: model, pure; knows no JSON, no nft, no socket.  Objects are decoded
  * once, then immutable; every pointer in them is owned by the object.
@@ -126,18 +127,29 @@ struct node {
 	bool to_be_deleted; /* taint ToBeDeletedByClusterAutoscaler */
 };
 
+/* networking.k8s.io/v1: what cluster IPs are taken from. */
+struct service_cidr {
+	char *name;
+	struct cidr *cidrs; /* one, or one of each family */
+	size_t cidrs_n;
+};
+
 void service_free(struct service *s);
 DEFINE_FREEP(struct service, service_free)
 void endpoint_slice_free(struct endpoint_slice *s);
 DEFINE_FREEP(struct endpoint_slice, endpoint_slice_free)
 void node_free(struct node *n);
 DEFINE_FREEP(struct node, node_free)
+void service_cidr_free(struct service_cidr *c);
+DEFINE_FREEP(struct service_cidr, service_cidr_free)
 
 /* Whether two objects mean the same to us. */
 bool service_equal(const struct service *a, const struct service *b);
 bool endpoint_slice_equal(const struct endpoint_slice *a,
 			  const struct endpoint_slice *b);
 bool node_equal(const struct node *a, const struct node *b);
+bool service_cidr_equal(const struct service_cidr *a,
+			const struct service_cidr *b);
 
 const char *protocol_name(enum protocol p);		/* "tcp" */
 int protocol_number(enum protocol p);			/* IPPROTO_TCP */

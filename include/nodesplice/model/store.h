@@ -18,6 +18,7 @@ enum store_kind {
 	STORE_SERVICES,
 	STORE_SLICES,
 	STORE_NODE,
+	STORE_SERVICE_CIDRS,
 	STORE_KIND_MAX_,
 };
 
@@ -34,10 +35,12 @@ DEFINE_FREEP(struct store, store_free)
 int store_put_service(struct store *st, struct service *s);
 int store_put_slice(struct store *st, struct endpoint_slice *s);
 int store_put_node(struct store *st, struct node *n);
+int store_put_service_cidr(struct store *st, struct service_cidr *c);
 /* Nothing if there is none. */
 void store_delete_service(struct store *st, const char *key);
 void store_delete_slice(struct store *st, const char *key);
 void store_delete_node(struct store *st, const char *name);
+void store_delete_service_cidr(struct store *st, const char *name);
 
 /* A full list of a kind begins; ends.  store_abort_relist(): it broke off,
  * nothing is deleted. */
@@ -47,7 +50,11 @@ void store_abort_relist(struct store *st, enum store_kind kind);
 /* The list names an object that can't be read: what is known of it stays. */
 void store_keep(struct store *st, enum store_kind kind, const char *key);
 
-/* Whether Services, EndpointSlices and the Node were each listed once. */
+/* A kind cannot be had, and nobody shall wait for it: what is known of it
+ * stays. */
+void store_give_up(struct store *st, enum store_kind kind);
+
+/* Whether each kind was listed once, or given up. */
 bool store_synced(const struct store *st);
 
 const struct service *store_service(const struct store *st, const char *key);
@@ -56,6 +63,10 @@ size_t store_services_n(const struct store *st);
 size_t store_slices_n(const struct store *st);
 uint64_t store_refused_n(const struct store *st); /* at a limit, ever */
 
+typedef void (*store_service_cidr_fn)(const struct service_cidr *c, void *data);
+/* Each ServiceCIDR, in no particular order. */
+void store_each_service_cidr(const struct store *st, store_service_cidr_fn fn,
+			     void *data);
 typedef void (*store_slice_fn)(const struct endpoint_slice *s, void *data);
 /* Each slice of a Service, ordered by key. */
 void store_each_slice(const struct store *st, const char *service_key,
@@ -76,6 +87,8 @@ size_t store_take_dirty(struct store *st,
 			void *data);
 void store_mark_dirty(struct store *st, const char *service_key);
 void store_mark_all_dirty(struct store *st);
+/* Whether any of that, or what store_take_node_changed() tells, is to be
+ * taken. */
 bool store_dirty(const struct store *st);
-/* Whether the Node changed since the last call. */
+/* Whether the Node or the ServiceCIDRs changed since the last call. */
 bool store_take_node_changed(struct store *st);

@@ -15,6 +15,7 @@ enum k8s_kind {
 	K8S_SERVICE,
 	K8S_ENDPOINT_SLICE,
 	K8S_NODE,
+	K8S_SERVICE_CIDR,
 	K8S_LIST,
 	K8S_STATUS,
 	K8S_OTHER,
@@ -47,6 +48,10 @@ int k8s_decode_slice(struct json object, struct endpoint_slice **ret_slice,
 /* One v1 Node. */
 int k8s_decode_node(struct json object, struct node **ret_node,
 		    struct errbuf *e);
+
+/* One networking.k8s.io/v1 ServiceCIDR. */
+int k8s_decode_service_cidr(struct json object, struct service_cidr **ret_cidr,
+			    struct errbuf *e);
 
 /* What list/watch needs of any object or list; pointers are owned. */
 struct k8s_meta {

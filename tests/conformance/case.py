@@ -153,7 +153,10 @@ class Instance:
         return self._node_ports[key]
 
     def health_port(self):
-        return self.node_port(1, "health", "http")
+        """Only who serves health listens here."""
+        if "health" not in self._node_ports:
+            self._node_ports["health"] = self.stage.node_port()
+        return self._node_ports["health"]
 
     def at(self, step_n, p):
         """(address, port) that a packet is sent to."""
@@ -174,7 +177,8 @@ class Instance:
                     else last.replace("fd00:96:", "fd00:97:")), p.port
         addr = {"node-port": node,
                 "localhost": "127.0.0.1" if p.family == 4 else "::1",
-                "second-node-addr": self.stage.second_node_addr(p.family),
+                "second-node-addr": self.stage.node_addr(11, p.family),
+                "third-node-addr": self.stage.node_addr(12, p.family),
                 "bridge-addr": "10.244.1.129" if p.family == 4
                 else "fd00:244:1:0:b::1"}[kind]
         return addr, self.node_port(n if kind == "node-port" else
@@ -310,7 +314,8 @@ class Instance:
         for n, one in enumerate(slices):
             if isinstance(one, list):
                 one = {"endpoints": one}
-            for family in self.stack(step):
+            only = one.get("only")
+            for family in [int(only[-1])] if only else self.stack(step):
                 yield self._slice(step, n, one, family)
 
     def _slice(self, step, n, one, family):

@@ -157,8 +157,10 @@ class HttpAsk(TcpAsk):
                 self.failed(e)
             return
         self._in += data
-        if not data:
+        if not data and self._in:
             self.answered(self._told())
+        elif not data:
+            self.result = "reset"
 
     def _told(self):
         head, _, body = self._in.decode().partition("\r\n\r\n")

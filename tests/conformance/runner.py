@@ -170,15 +170,13 @@ class Run:
         if any("restart" in s for s in steps):
             self._subject.restart()
         changed = False
-        for s in steps:
-            for label, value in s.get("node-labels", {}).items():
-                self._node_labels({label: value})
-                changed = True
-            for name, wanted in s.get("service-cidrs", {}).items():
-                self._service_cidr(name, wanted)
-                changed = True
-            for addr, wanted in s.get("node-addresses", {}).items():
-                self._node_address(addr, wanted)
+        for key, act in (("node-labels", self._node_label),
+                         ("service-cidrs", self._service_cidr),
+                         ("node-addresses", self._node_address)):
+            # Each variant of a case says the same.
+            wanted = {k: v for s in steps for k, v in s.get(key, {}).items()}
+            for name, value in wanted.items():
+                act(name, value)
                 changed = True
         elapse = max((s.get("elapse", 0) for s in steps), default=0)
         if elapse:
@@ -192,6 +190,9 @@ class Run:
                 {"kind": "Node", "metadata": {"name":
                                               self._stage.node.node_name}},
                 {"metadata": {"labels": labels}})
+
+    def _node_label(self, name, value):
+        self._node_labels({name: value})
 
     def _service_cidr(self, name, cidrs):
         obj = {"apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",

@@ -17,7 +17,7 @@ NOBODY = "nobody"
 _NOBODY_PORT = 7
 # 10.97.0.0/16 and fd00:97::/112 are cluster addresses only as long as a case
 # has a ServiceCIDR for them.
-_VIRTUAL = {4: ("10.96.0.0/15", "198.51.100.0/24"),
+_VIRTUAL = {4: ("10.96.0.0/15", "198.18.0.0/15"),
             6: ("fd00:96::/112", "fd00:97::/112", "2001:db8:2::/64")}
 MANY_N = 16
 
@@ -69,8 +69,8 @@ class Stage(worlds.World):
             self._clients.setdefault(name, Client(name, host))
             self._serve_endpoint(name, host)
         self._make_nobody()
-        self.node.ns.ip(f"addr add {self.second_node_addr(4)}/24 dev eth0",
-                        f"addr add {self.second_node_addr(6)}/64 dev eth0 "
+        self.node.ns.ip(f"addr add {self.node_addr(11, 4)}/24 dev eth0",
+                        f"addr add {self.node_addr(11, 6)}/64 dev eth0 "
                         "preferred_lft 0")
 
     def client(self, name):
@@ -79,9 +79,18 @@ class Stage(worlds.World):
     def endpoint(self, name):
         return self._hosts[name]
 
-    def second_node_addr(self, family):
-        """An address of the node that is none of its Node object's."""
-        return "192.168.50.11" if family == 4 else "fd50::11"
+    @staticmethod
+    def node_addr(last, family):
+        """An address of the node that is none of its Node object's; it has
+        that with 11, and with others if a case adds them."""
+        return f"192.168.50.{last}" if family == 4 else f"fd50::{last}"
+
+    def public_ip(self, family):
+        """As in the world, but of more than 254."""
+        if family == 6:
+            return super().public_ip(6)
+        n = self._next("public", 256)
+        return f"198.18.{n // 256}.{n % 256}"
 
     def _external(self, name, last):
         sources = {4: [f"203.0.113.{n}" for n in last],
@@ -107,6 +116,7 @@ class Stage(worlds.World):
         self.node.ns.sysctl("net.ipv4.conf.all.send_redirects", 0)
         self.node.ns.sysctl("net.ipv4.conf.eth0.send_redirects", 0)
         self.router.ip("route add 10.97.0.0/16 via 192.168.50.10",
+                       "route add 198.18.0.0/15 via 192.168.50.10",
                        "route add fd00:97::/112 via fd50::10")
         for family, prefixes in _VIRTUAL.items():
             for prefix in prefixes:

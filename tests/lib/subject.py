@@ -204,9 +204,10 @@ class NodespliceApi(ApiSubject):
     name = "nodesplice"
 
     def __init__(self, w, cluster, folder, *options, kubeconfig=None,
-                 wait_ready=True):
+                 wait_ready=True, pod_cidrs=True):
         """kubeconfig: a file; else one with the service account's token."""
         super().__init__(w, cluster)
+        self.pod_cidrs = pod_cidrs
         self.dir = folder
         os.makedirs(folder, exist_ok=True)
         self.token_file = f"{folder}/token"
@@ -220,7 +221,7 @@ class NodespliceApi(ApiSubject):
     def start(self, **kwargs):
         self.daemon = daemon.Daemon(
             self.world, self.dir, ("--kubeconfig", self.kubeconfig),
-            *self.options, **kwargs)
+            *self.options, pod_cidrs=self.pod_cidrs, **kwargs)
 
     def proxied_n(self):
         return self.daemon.metric("nodesplice_intercepted_connections_total")

@@ -100,6 +100,30 @@ static void tell_left_out(struct apply *a)
 	*told_n = a->dp.node_ports.left_out_n;
 }
 
+/* Which of the node's addresses have flows to node ports; if all do, they are
+ * not listed in the dataplane. */
+static void follow_node_ports(struct apply *a, const struct dataplane *dp)
+{
+	const struct netdev_addr *local;
+	size_t local_n = netdev_addrs(a->o.netdev, &local), n = 0;
+	size_t listed_n = dp->nfp.node_port_addrs_n;
+	cleanup_(freep) struct addr *addrs =
+		calloc(local_n + listed_n + 1, sizeof(*addrs));
+
+	if (!addrs)
+		return; /* the old ones, until the next change */
+	for (size_t i = 0; i < local_n; i++) {
+		const struct addr *at = &local[i].addr;
+
+		if (dp->node_ports.everywhere[plan_family(at->family)] &&
+		    !addr_is_loopback(at))
+			addrs[n++] = *at;
+	}
+	for (size_t i = 0; i < listed_n; i++)
+		addrs[n++] = dp->node_ports.addrs[i];
+	conntrack_node_ports(a->o.conntrack, addrs, n);
+}
+
 /* The Node, the ServiceCIDRs or our addresses may be others now. */
 static void follow_node(struct apply *a)
 {
@@ -109,6 +133,7 @@ static void follow_node(struct apply *a)
 
 	store_take_node_changed(a->o.store);
 	dataplane_derive(a->o.options, a->o.store, a->o.netdev, &dp);
+	follow_node_ports(a, &dp);
 	if (a->synced && dataplane_equal(&dp, &a->dp))
 		return;
 	if (dataplane_context(&dp, ctx))
@@ -147,6 +172,7 @@ static void taken(struct apply *a, bool full)
 	observed_synced(a->o.observed, full, took_us, loop_now_ms(a->o.loop),
 			realtime_ms);
 	note_programmed(a, realtime_ms);
+	conntrack_changed(a->o.conntrack, &a->changes, full);
 	log_debug("%zu services programmed in %llu us", a->changes.n,
 		  (unsigned long long)took_us);
 	for (size_t i = 0; i < a->changes.n; i++)

@@ -21,6 +21,7 @@ struct apply_options {
 	const struct options *options;
 	struct netdev *netdev;
 	struct nfp *nfp;
+	struct conntrack *conntrack;
 	struct px *px; /* NULL: without the proxy */
 	struct observed *observed;
 	struct health_ports *health_ports;

@@ -64,6 +64,7 @@ struct daemon {
 	struct plan_context ctx;
 	struct netdev *netdev;
 	struct nfp *nfp;
+	struct conntrack *conntrack;
 	struct px *px;
 	struct health_ports *health_ports;
 	struct apply *apply;
@@ -90,6 +91,7 @@ static void daemon_free(struct daemon *d)
 	control_freep(&d->control);
 	for (size_t i = 0; i < SERVER_KIND_MAX_; i++)
 		http_freep(&d->servers[i].http);
+	conntrack_freep(&d->conntrack);
 	nfp_freep(&d->nfp); /* the intercept goes before the listeners */
 	px_freep(&d->px);
 	netdev_freep(&d->netdev);
@@ -380,6 +382,44 @@ static int open_kernel(struct daemon *d, struct errbuf *e)
 	return nfp_open(&dp.nfp, &d->nfp, e);
 }
 
+static void on_passed(uint8_t family, uint64_t took_us, uint64_t deleted_n,
+		      void *data)
+{
+	struct daemon *d = data;
+
+	observed_reconciled(&d->observed, family, took_us, deleted_n);
+	log_debug("conntrack: %llu stale UDP flows of IPv%c cut in %llu us",
+		  (unsigned long long)deleted_n, addr_family_digit(family),
+		  (unsigned long long)took_us);
+}
+
+static void on_pass_failed(const char *sentence, uint32_t again_ms, void *data)
+{
+	struct daemon *d = data;
+
+	observed_problem(&d->observed, "", sentence, clock_realtime_ms());
+	if (!log_allowed(&d->event_limit, loop_now_ms(d->loop)))
+		return;
+	if (again_ms)
+		log_warn("UDP flows to former endpoints may go on, tried again "
+			 "in %u ms: %s",
+			 again_ms, sentence);
+	else
+		log_warn("UDP flows to former endpoints may go on, tried again "
+			 "with the next change: %s",
+			 sentence);
+}
+
+static int open_conntrack(struct daemon *d)
+{
+	const struct conntrack_callbacks cb = {on_passed, on_pass_failed, d};
+	int r = conntrack_new(d->loop, &cb, &d->conntrack);
+
+	if (r == 0)
+		nfp_set_held(d->nfp, conntrack_held, d->conntrack);
+	return r;
+}
+
 static int open_proxy(struct daemon *d, struct errbuf *e)
 {
 	struct px_options po;
@@ -421,6 +461,8 @@ static void lend(struct daemon *d)
 	ob->proxy.each_service = px_each_service;
 	ob->floor.nfp = d->nfp;
 	ob->floor.stats = nfp_stats;
+	ob->conntrack.conntrack = d->conntrack;
+	ob->conntrack.stats = conntrack_stats;
 	ob->source.source = d->input;
 	ob->source.status = input_status;
 }
@@ -452,6 +494,7 @@ static int open_apply(struct daemon *d)
 		.options = &d->o,
 		.netdev = d->netdev,
 		.nfp = d->nfp,
+		.conntrack = d->conntrack,
 		.px = d->px,
 		.observed = &d->observed,
 		.first_synced = on_first_synced,
@@ -564,6 +607,8 @@ static int open_all(struct daemon *d, struct errbuf *e)
 		r = take_lock(d, e);
 	if (r == 0)
 		r = open_kernel(d, e);
+	if (r == 0)
+		r = open_conntrack(d);
 	if (r == 0)
 		r = open_proxy(d, e);
 	if (r == 0 && open_apply(d) < 0)

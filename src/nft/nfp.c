@@ -157,6 +157,11 @@ void nfp_free(struct nfp *n)
 	free(n);
 }
 
+void nfp_set_held(struct nfp *n, nfp_held_fn fn, void *data)
+{
+	nfp_floor_set_held(n->floor, fn, data);
+}
+
 /* Send a batch that the floor has a part in. */
 static int commit(struct nfp *n, struct nfp_batch *b, struct errbuf *e)
 {

@@ -372,6 +372,39 @@ bool nfp_element_shared(const struct nfp_element *e)
 	       nfp_set_kind(e->set) == NFP_SET_CLUSTER_IPS;
 }
 
+/* The reverse of put_addr() and put_port(). */
+static void take_at(const uint8_t **bytes, uint8_t family, bool with_addr,
+		    uint32_t between_n, struct sockad *ret_at)
+{
+	uint16_t wire;
+
+	*ret_at = (struct sockad){.addr = {.family = family}};
+	if (with_addr) {
+		memcpy(ret_at->addr.bytes, *bytes, addr_bytes_n(family));
+		*bytes += addr_bytes_n(family);
+	}
+	*bytes += between_n;
+	memcpy(&wire, *bytes, sizeof(wire));
+	ret_at->port = ntohs(wire);
+}
+
+bool nfp_element_slot(const struct nfp_element *e, int protocol,
+		      struct sockad *ret_frontend, struct sockad *ret_endpoint)
+{
+	enum nfp_set_kind kind = nfp_set_kind(e->set);
+	bool node_port = kind == NFP_SET_NODE_PORT_CLUSTER ||
+			 kind == NFP_SET_NODE_PORT_LOCAL;
+	uint8_t family = nfp_set_family(e->set);
+	const uint8_t *key = e->key, *value = e->value;
+
+	if (!nfp_set_is_counted(kind) ||
+	    key[node_port ? 0 : addr_bytes_n(family)] != protocol)
+		return false;
+	take_at(&key, family, !node_port, MNL_ALIGN(1), ret_frontend);
+	take_at(&value, family, true, 0, ret_endpoint);
+	return true;
+}
+
 /* How the elements of a set look. */
 struct form {
 	uint32_t key_n, value_n; /* bytes; a verdict's value has none */

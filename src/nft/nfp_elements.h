@@ -55,6 +55,11 @@ bool nfp_element_same(const struct nfp_element *a, const struct nfp_element *b);
 /* Whether several Services may have the same element. */
 bool nfp_element_shared(const struct nfp_element *e);
 
+/* Whether it is a slot of a frontend of this protocol (IPPROTO_*), and which
+ * endpoint it leads to; node ports by the unspecified address. */
+bool nfp_element_slot(const struct nfp_element *e, int protocol,
+		      struct sockad *ret_frontend, struct sockad *ret_endpoint);
+
 /* Write one; @with_value: as a new one, else to delete it. */
 void nfp_element_emit(struct nfp_emitter *m, const struct nfp_element *e,
 		      bool with_value);

@@ -52,6 +52,8 @@ struct nfp_floor {
 	struct nfp_users *chains; /* owned; by number */
 	struct nfp_users *shared; /* owned; elements, by set and key */
 	struct nfp_floor_counts counts;
+	nfp_held_fn held; /* NULL: nobody asks */
+	void *held_data;
 	bool in_sync;	     /* the kernel holds what the last batch said */
 	bool pending;	     /* a batch was filled and not settled */
 	bool deletes_chains; /* the pending batch does */
@@ -95,6 +97,24 @@ void nfp_floor_free(struct nfp_floor *f)
 	if (f->shared)
 		nfp_users_free(f->shared);
 	free(f);
+}
+
+void nfp_floor_set_held(struct nfp_floor *f, nfp_held_fn fn, void *data)
+{
+	f->held = fn;
+	f->held_data = data;
+}
+
+static void tell_held(const struct nfp_floor *f,
+		      const struct nfp_elements *list)
+{
+	struct sockad frontend, endpoint;
+
+	for (size_t i = 0; f->held && i < list->n; i++) {
+		if (nfp_element_slot(&list->items[i], IPPROTO_UDP, &frontend,
+				     &endpoint))
+			f->held(&frontend, &endpoint, f->held_data);
+	}
 }
 
 void nfp_floor_counts(const struct nfp_floor *f,
@@ -647,6 +667,7 @@ int nfp_floor_sync(struct nfp_floor *f, const struct nfp_options *o,
 	r = nfp_readback(NFP_READBACK_ATTEMPTS, &rb, e);
 	if (r < 0)
 		return r;
+	tell_held(f, &rb.elements);
 	r = write_sync(f, b, &c, &rb, o, was_in_sync);
 	if (r < 0)
 		return errf(e, r, "floor: out of memory");

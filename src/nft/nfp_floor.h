@@ -24,6 +24,9 @@ int nfp_floor_new(struct nfp_floor **ret_floor);
 void nfp_floor_free(struct nfp_floor *f);
 DEFINE_FREEP(struct nfp_floor, nfp_floor_free)
 
+/* As nfp_set_held(). */
+void nfp_floor_set_held(struct nfp_floor *f, nfp_held_fn fn, void *data);
+
 /**
  * nfp_floor_sync() - Everything from what the kernel holds to the whole plan
  * @services:	Every service plan

@@ -174,6 +174,32 @@ static void print_floor(const struct observed_floor *floor, struct text *t)
 		     s.bridge_legs_lost);
 }
 
+static void print_conntrack(const struct observed_conntrack *conntrack,
+			    struct text *t)
+{
+	struct conntrack_stats s;
+
+	if (!conntrack->conntrack)
+		return;
+	conntrack->stats(conntrack->conntrack, &s);
+	mout_counter(t, "nodesplice_conntrack_passes_total",
+		     "comparisons of the tracked flows of one family with the "
+		     "endpoints",
+		     s.passes);
+	mout_counter(t, "nodesplice_conntrack_passes_failed_total",
+		     "those that were broken off, and repeated",
+		     s.passes_failed);
+	mout_counter(t, "nodesplice_conntrack_flows_total",
+		     "tracked flows that were looked at", s.flows);
+	mout_counter(t, "nodesplice_conntrack_not_deleted_total",
+		     "stale flows that the kernel did not delete",
+		     s.not_deleted);
+	mout_counter(t, "nodesplice_conntrack_forgotten_total",
+		     "former frontends and endpoints above the limit of what "
+		     "is remembered",
+		     s.forgotten);
+}
+
 static void print_gate(const struct observed *o, struct text *t)
 {
 	mout_gauge(t, "nodesplice_proxy_enabled",
@@ -305,6 +331,7 @@ void metrics_text(const struct observed *o, const struct process_stats *process,
 	print_model(o, t);
 	print_sources(o, now_ms, realtime_ms, t);
 	print_floor(&o->floor, t);
+	print_conntrack(&o->conntrack, t);
 	print_gate(o, t);
 	print_proxy(&o->proxy, now_ms, t);
 	metrics_service(o, t);

@@ -27,6 +27,9 @@ static const struct {
 	{"kubeproxy_network_programming_duration_seconds",
 	 "In Cluster Network Programming Latency in seconds",
 	 offsetof(struct observed_sync, programming)},
+	{"kubeproxy_conntrack_reconciler_sync_duration_seconds",
+	 "ReconcileConntrackFlowsLatency latency in seconds",
+	 offsetof(struct observed_sync, reconciled)},
 };
 
 static void print_histograms(const struct observed *o, struct text *t)
@@ -89,6 +92,17 @@ static void print_failures(const struct observed *o, struct text *t)
 		  "Cumulative proxy nftables sync failures");
 	for (size_t f = 0; f < OBSERVED_FAMILY_MAX_; f++)
 		mout_u64(t, name, family_labels[f], o->sync[f].failures_n);
+}
+
+static void print_deleted_flows(const struct observed *o, struct text *t)
+{
+	static const char name[] =
+		"kubeproxy_conntrack_reconciler_deleted_entries_total";
+
+	mout_head(t, name, "counter",
+		  "Cumulative conntrack flows deleted by conntrack reconciler");
+	for (size_t f = 0; f < OBSERVED_FAMILY_MAX_; f++)
+		mout_u64(t, name, family_labels[f], o->sync[f].flows_deleted_n);
 }
 
 static void print_probes(const struct observed_http *http, struct text *t)
@@ -179,6 +193,7 @@ void metrics_kubeproxy(const struct observed *o, struct text *t)
 	print_timestamps(o, t);
 	print_changes(o, t);
 	print_failures(o, t);
+	print_deleted_flows(o, t);
 	print_probes(&o->http, t);
 	print_no_local(o, t);
 }

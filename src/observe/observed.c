@@ -18,6 +18,7 @@ static void init_sync(struct observed_sync *s)
 	histogram_add_exponential(&s->took, 0.001, 2, 15);
 	histogram_add_exponential(&s->full, 0.001, 2, 15);
 	histogram_add_exponential(&s->partial, 0.001, 2, 15);
+	histogram_add_exponential(&s->reconciled, 0.001, 2, 15);
 	/* Its MergeBuckets() starts with a bucket of 0. */
 	histogram_add_linear(&s->programming, 0, 1, 1);
 	histogram_add_linear(&s->programming, 0.25, 0.25, 2);
@@ -83,6 +84,15 @@ void observed_programmed(struct observed *o, uint8_t family,
 	if (realtime_ms > changed_realtime_ms)
 		took = (double)(realtime_ms - changed_realtime_ms) / 1e3;
 	histogram_observe(&s->programming, took);
+}
+
+void observed_reconciled(struct observed *o, uint8_t family, uint64_t took_us,
+			 uint64_t deleted_n)
+{
+	struct observed_sync *s = &o->sync[observed_family_of(family)];
+
+	histogram_observe(&s->reconciled, (double)took_us / 1e6);
+	s->flows_deleted_n += deleted_n;
 }
 
 void observed_gate(struct observed *o, bool open, const char *why_closed,

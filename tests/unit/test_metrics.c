@@ -121,6 +121,7 @@ static void kube_proxys_names_carry_our_numbers(void **state)
 	observed_queued(&ob->o, NOW_MS, REALTIME_MS);
 	observed_synced(&ob->o, true, 1500, NOW_MS, REALTIME_MS + 1);
 	observed_sync_failed(&ob->o);
+	observed_reconciled(&ob->o, AF_INET6, 2500, 3);
 	observed_programmed(&ob->o, AF_INET, REALTIME_MS - 400, REALTIME_MS);
 	all = page(ob);
 	assert_line(all, "kubeproxy_sync_proxy_rules_duration_seconds_bucket"
@@ -146,6 +147,15 @@ static void kube_proxys_names_carry_our_numbers(void **state)
 	assert_line(all,
 		    "kubeproxy_sync_proxy_rules_nftables_sync_failures_total"
 		    "{ip_family=\"IPv6\"} 1");
+	assert_line(all,
+		    "kubeproxy_conntrack_reconciler_sync_duration_seconds_sum"
+		    "{ip_family=\"IPv6\"} 0.0025");
+	assert_line(all, "kubeproxy_conntrack_reconciler_sync_duration_seconds_"
+			 "bucket{ip_family=\"IPv6\",le=\"16.384\"} 1");
+	assert_line(all, "kubeproxy_conntrack_reconciler_deleted_entries_total"
+			 "{ip_family=\"IPv4\"} 0");
+	assert_line(all, "kubeproxy_conntrack_reconciler_deleted_entries_total"
+			 "{ip_family=\"IPv6\"} 3");
 	free(all);
 }
 

@@ -56,6 +56,11 @@
 #define LIMIT_BRIDGE_LEGS     262144 /* legs with a kept source on a bridge */
 #define LIMIT_BRIDGE_BACKENDS 65536
 
+/* What is remembered of former frontends, until the next pass over conntrack:
+ * src/nft/conntrack_table.c. */
+#define LIMIT_CONNTRACK_GONE   65536
+#define LIMIT_CONNTRACK_FORMER 65536 /* endpoints of each */
+
 /* Netlink. */
 #define LIMIT_ELEMENT_COMMENT 127 /* nft refuses longer comments */
 

@@ -70,6 +70,16 @@ void nfp_free(struct nfp *n); /* the floor stays, the intercept goes */
 DEFINE_FREEP(struct nfp, nfp_free)
 
 /**
+ * nfp_set_held() - Be told what flows an earlier plan sent where
+ * @fn:		In nfp_sync(), for each UDP frontend (of node ports: the
+ *		unspecified address) and endpoint that the table held before it;
+ *		none of sets above NFP_READBACK_ELEMENTS
+ */
+typedef void (*nfp_held_fn)(const struct sockad *frontend,
+			    const struct sockad *endpoint, void *data);
+void nfp_set_held(struct nfp *n, nfp_held_fn fn, void *data);
+
+/**
  * nfp_sync() - Make the kernel hold @plan, whatever it holds now
  *
  * Full read-back of our tables, then one transaction with the difference:

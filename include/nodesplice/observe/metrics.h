@@ -6,8 +6,8 @@
  *
  * kubeproxy_*	names, labels and buckets of kube-proxy's nftables mode
  *		(pkg/proxy/metrics/metrics.go), as far as they mean something
- *		here: there is no separate clean-up of chains, nor a
- *		reconciler of conntrack, so their metrics are absent.
+ *		here: there is no separate clean-up of chains, so its metric
+ *		is absent.
  * nodesplice_*	the rest; nodesplice_service_* by namespace, service, port
  *		and ip_family.
  * process_*	as every Prometheus client library has them.

@@ -14,6 +14,7 @@
 
 #include "nodesplice/base/err.h"
 #include "nodesplice/base/limits.h"
+#include "nodesplice/nft/conntrack.h"
 #include "nodesplice/nft/nfp.h"
 #include "nodesplice/observe/histogram.h"
 #include "nodesplice/plan/plan.h"
@@ -56,6 +57,13 @@ struct observed_floor {
 	void (*stats)(const struct nfp *nfp, struct nfp_stats *ret_stats);
 };
 
+/* conntrack.h's; .conntrack NULL: flows are not looked at. */
+struct observed_conntrack {
+	const struct conntrack *conntrack; /* borrowed */
+	void (*stats)(const struct conntrack *c,
+		      struct conntrack_stats *ret_stats);
+};
+
 /* The source in use; .status NULL: none. */
 struct observed_source {
 	size_t (*status)(const void *source,
@@ -79,6 +87,8 @@ struct observed_sync {
 	uint64_t failures_n;
 	struct histogram took, full, partial; /* seconds */
 	struct histogram programming; /* seconds from trigger to kernel */
+	struct histogram reconciled;  /* seconds of a pass over the flows */
+	uint64_t flows_deleted_n;
 };
 
 /* A sentence that the operator should know, and how often it was said. */
@@ -131,6 +141,7 @@ struct observed {
 	const struct plan_context *context;
 	struct observed_proxy proxy;
 	struct observed_floor floor;
+	struct observed_conntrack conntrack;
 	struct observed_source source;
 
 	/* Recorded by the calls below. */
@@ -170,6 +181,10 @@ void observed_sync_failed(struct observed *o);
  */
 void observed_programmed(struct observed *o, uint8_t family,
 			 uint64_t changed_realtime_ms, uint64_t realtime_ms);
+
+/* A pass over the tracked UDP flows of one family ended. */
+void observed_reconciled(struct observed *o, uint8_t family, uint64_t took_us,
+			 uint64_t deleted_n);
 
 /* The gate's state after a decision; @why_closed is static text. */
 void observed_gate(struct observed *o, bool open, const char *why_closed,

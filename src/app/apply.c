@@ -149,14 +149,24 @@ static void follow_node(struct apply *a)
 	}
 }
 
+/* As kube-proxy's tracker: once for each trigger time, in each family. */
 static void note_programmed(struct apply *a, uint64_t realtime_ms)
 {
-	for (size_t i = 0; i < a->changes.n; i++) {
-		const struct service_plan *sp = a->changes.items[i].after;
+	static const uint8_t families[] = {AF_INET, AF_INET6};
 
-		for (size_t k = 0; sp && k < sp->ports_n; k++)
-			observed_programmed(a->o.observed, sp->ports[k].family,
-					    sp->changed_ms, realtime_ms);
+	for (size_t i = 0; i < a->changes.n; i++) {
+		const struct service_plan *was = a->changes.items[i].before;
+		const struct service_plan *is = a->changes.items[i].after;
+
+		/* Else the Service changed, not its endpoints. */
+		if (!is || (was && was->changed_ms == is->changed_ms))
+			continue;
+		for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
+			if (service_plan_has_family(is, families[f]))
+				observed_programmed(a->o.observed, families[f],
+						    is->changed_ms,
+						    realtime_ms);
+		}
 	}
 }
 

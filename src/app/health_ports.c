@@ -237,15 +237,6 @@ static struct health_port *find_or_add(struct health_ports *hp, const char *key)
 	return NULL;
 }
 
-static bool has_family(const struct service_plan *sp, uint8_t family)
-{
-	for (size_t i = 0; i < sp->ports_n; i++) {
-		if (sp->ports[i].family == family)
-			return true;
-	}
-	return false;
-}
-
 static void want(struct health_ports *hp, struct health_port *p,
 		 const struct service_plan *sp)
 {
@@ -256,7 +247,7 @@ static void want(struct health_ports *hp, struct health_port *p,
 		struct half *h = &p->half[f];
 
 		h->page = (struct pages_service){hp->o, p->key, families[f]};
-		h->wanted = has_family(sp, families[f]);
+		h->wanted = service_plan_has_family(sp, families[f]);
 		if (!h->wanted)
 			close_half(hp, h);
 		bind_half(hp, p, h);

@@ -87,11 +87,19 @@ static void print_failures(const struct observed *o, struct text *t)
 {
 	static const char name[] =
 		"kubeproxy_sync_proxy_rules_nftables_sync_failures_total";
+	static const char cleanup[] =
+		"kubeproxy_sync_proxy_rules_nftables_cleanup_failures_total";
 
 	mout_head(t, name, "counter",
 		  "Cumulative proxy nftables sync failures");
 	for (size_t f = 0; f < OBSERVED_FAMILY_MAX_; f++)
 		mout_u64(t, name, family_labels[f], o->sync[f].failures_n);
+	/* What is stale goes in the transaction that makes it so: nothing is
+	 * left for a clean-up that could fail. */
+	mout_head(t, cleanup, "counter",
+		  "Cumulative proxy nftables cleanup failures");
+	for (size_t f = 0; f < OBSERVED_FAMILY_MAX_; f++)
+		mout_u64(t, cleanup, family_labels[f], 0);
 }
 
 static void print_deleted_flows(const struct observed *o, struct text *t)

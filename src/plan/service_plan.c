@@ -100,6 +100,15 @@ bool service_plan_equal(const struct service_plan *a,
 	return true;
 }
 
+bool service_plan_has_family(const struct service_plan *sp, uint8_t family)
+{
+	for (size_t i = 0; i < sp->ports_n; i++) {
+		if (sp->ports[i].family == family)
+			return true;
+	}
+	return false;
+}
+
 const char *plan_frontend_kind_name(enum plan_frontend_kind k)
 {
 	static const char *const names[] = {

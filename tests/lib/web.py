@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Small Services for one test each."""
+import http.client
 import itertools
 
 from . import client, objects, poll
@@ -41,6 +42,26 @@ class Small:
     @property
     def at(self):
         return self.service["spec"]["clusterIP"], 80
+
+
+def ask(host, addr, port, path="/", method="GET"):
+    """(code, headers, body) of an HTTP request from a host."""
+    c = http.client.HTTPConnection(addr, port, timeout=10)
+    with host.ns.enter():
+        c.connect()
+    try:
+        c.request(method, path)
+        r = c.getresponse()
+        return r.status, r.headers, r.read().decode()
+    finally:
+        c.close()
+
+
+def get(host, addr, port, path):
+    """The body of a page that is there."""
+    code, _, body = ask(host, addr, port, path)
+    assert code == 200, f"{addr}:{port}{path}: {code}\n{body}"
+    return body
 
 
 def connect_carried(subject, host, at, carried=True):

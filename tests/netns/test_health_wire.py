@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Health ports on the wire: the same for kube-proxy, byte by byte."""
 import datetime
-import http.client
 import json
 import re
 import socket
@@ -16,22 +15,9 @@ PORT = 8790
 TERMINATING = {"ready": False, "serving": True, "terminating": True}
 
 
-def ask(host, addr, port, path="/", method="GET"):
-    """(code, headers, body) of a request from a host."""
-    c = http.client.HTTPConnection(addr, port, timeout=10)
-    with host.ns.enter():
-        c.connect()
-    try:
-        c.request(method, path)
-        r = c.getresponse()
-        return r.status, r.headers, r.read().decode()
-    finally:
-        c.close()
-
-
 def is_closed(host, addr, port):
     try:
-        ask(host, addr, port)
+        web.ask(host, addr, port)
     except ConnectionRefusedError:
         return True
     return False
@@ -62,7 +48,7 @@ def balanced(world, subject, applied, family):
 
 
 def weight(world, small):
-    code, headers, _ = ask(world.remote, small.node, small.port)
+    code, headers, _ = web.ask(world.remote, small.node, small.port)
     return code, headers["X-Load-Balancing-Endpoint-Weight"]
 
 
@@ -77,7 +63,7 @@ def body_of(small, n):
     ("POST", "/"), ("DELETE", "/x")])
 def test_any_request_is_answered_with_the_local_endpoints(
         world, balanced, method, path):
-    code, headers, body = ask(world.remote, balanced.node, balanced.port,
+    code, headers, body = web.ask(world.remote, balanced.node, balanced.port,
                               path, method)
     assert code == 200
     assert headers["Content-Type"] == "application/json"
@@ -87,7 +73,7 @@ def test_any_request_is_answered_with_the_local_endpoints(
 
 
 def test_head_has_the_headers_alone(world, balanced):
-    code, headers, body = ask(world.remote, balanced.node, balanced.port,
+    code, headers, body = web.ask(world.remote, balanced.node, balanced.port,
                               method="HEAD")
     assert code == 200 and body == ""
     assert headers["Content-Length"] == str(len(body_of(balanced, 2)))
@@ -105,7 +91,7 @@ def test_only_local_ready_endpoints_count(world, subject, balanced):
     endpoints((a, TERMINATING), (b, TERMINATING))
     assert weight(world, balanced) == (503, "0")
     assert client.ask(world.node, *balanced.at)
-    _, headers, body = ask(world.remote, balanced.node, balanced.port)
+    _, headers, body = web.ask(world.remote, balanced.node, balanced.port)
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert body == body_of(balanced, 0)
     endpoints((a, {"ready": False, "serving": False}),
@@ -157,7 +143,7 @@ def test_a_port_in_use_is_taken_over_when_it_is_free(world, subject, applied,
     def answers():
         # kube-proxy tries again with the next change only.
         subject.barrier()
-        return ask(world.remote, world.node.addr(family), port)[0] == 200
+        return web.ask(world.remote, world.node.addr(family), port)[0] == 200
     poll.until(answers, "the health check node port")
 
 
@@ -169,7 +155,7 @@ def test_a_port_in_use_is_taken_over_when_it_is_free(world, subject, applied,
     ("/livez", {"lastUpdated", "currentTime", "healthy", "status"})])
 def test_the_health_pages(world, subject, path, keys):
     subject.barrier()
-    code, headers, body = ask(world.node, "127.0.0.1", daemon.HEALTH_PORT,
+    code, headers, body = web.ask(world.node, "127.0.0.1", daemon.HEALTH_PORT,
                               path)
     answer = json.loads(body)
     assert code == 200
@@ -202,9 +188,9 @@ def read_time(text):
 def test_health_is_served_on_every_address_of_both_families(world, subject):
     subject.barrier()
     for addr in ("127.0.0.1", "::1", world.node.addr4, world.node.addr6):
-        assert ask(world.node, addr, daemon.HEALTH_PORT, "/healthz")[0] == 200
+        assert web.ask(world.node, addr, daemon.HEALTH_PORT, "/healthz")[0] == 200
     for addr in (world.node.addr4, world.node.addr6):
-        assert ask(world.remote, addr, daemon.HEALTH_PORT,
+        assert web.ask(world.remote, addr, daemon.HEALTH_PORT,
                    "/livez")[0] == 200
         assert is_closed(world.remote, addr, daemon.METRICS_PORT)
 
@@ -219,12 +205,12 @@ def test_health_is_served_on_every_address_of_both_families(world, subject):
 ])
 def test_codes(world, subject, port, path, code):
     subject.barrier()
-    assert ask(world.node, "127.0.0.1", port, path)[0] == code
+    assert web.ask(world.node, "127.0.0.1", port, path)[0] == code
 
 
 def test_the_mode_that_is_told(world, subject):
     subject.barrier()
-    code, headers, body = ask(world.node, "127.0.0.1", daemon.METRICS_PORT,
+    code, headers, body = web.ask(world.node, "127.0.0.1", daemon.METRICS_PORT,
                               "/proxyMode")
     assert (code, body) == (200, "nftables")
     assert headers["Content-Type"] == "text/plain; charset=utf-8"

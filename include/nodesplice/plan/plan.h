@@ -185,6 +185,7 @@ const struct service_plan *plan_owner(const struct plan *p,
 int plan_list(const struct plan *p, const struct service_plan ***ret_list,
 	      size_t *ret_n);
 
+bool service_plan_has_family(const struct service_plan *sp, uint8_t family);
 bool service_plan_equal(const struct service_plan *a,
 			const struct service_plan *b);
 

@@ -26,6 +26,7 @@
 
 #include "nodesplice/base/clock.h"
 #include "nodesplice/base/log.h"
+#include "nodesplice/nft/probe.h"
 #include "nodesplice/observe/answers.h"
 #include "nodesplice/observe/control.h"
 #include "nodesplice/observe/pages.h"
@@ -420,6 +421,26 @@ static int open_conntrack(struct daemon *d)
 	return r;
 }
 
+/* What else does our work or uses our numbers is nobody's fault that we could
+ * repair: it is said, and also shown by status. */
+static void warn_of_conflicts(struct daemon *d)
+{
+	struct nfp_findings findings;
+	struct nfp_options no;
+
+	dataplane_static(&d->o, &no);
+	nfp_conflicts(&no, &findings);
+	for (size_t i = 0; i < findings.n; i++) {
+		const struct nfp_finding *f = &findings.items[i];
+
+		if (f->verdict != NFP_FINDING_CONFLICT)
+			continue;
+		log_warn("%s: %s", f->name, f->sentence);
+		observed_problem(&d->observed, "", f->sentence,
+				 clock_realtime_ms());
+	}
+}
+
 static int open_proxy(struct daemon *d, struct errbuf *e)
 {
 	struct px_options po;
@@ -609,8 +630,10 @@ static int open_all(struct daemon *d, struct errbuf *e)
 		r = open_kernel(d, e);
 	if (r == 0)
 		r = open_conntrack(d);
-	if (r == 0)
-		r = open_proxy(d, e);
+	if (r < 0)
+		return r;
+	warn_of_conflicts(d);
+	r = open_proxy(d, e);
 	if (r == 0 && open_apply(d) < 0)
 		r = -ENOMEM;
 	if (r < 0)

@@ -20,27 +20,25 @@
 #include "nfp_route.h"
 #include "nodesplice/base/mem.h"
 #include "rtnl.h"
+#include "rtnl_rule.h"
 
 /* At most so many of ours are removed in one call: there are two a family. */
 #define LEFTOVERS_MAX 16
 
 static const uint8_t families[] = {AF_INET, AF_INET6};
 
-struct rule {
-	uint32_t priority, mark, mask, table;
-};
-
-static struct rule wanted_rule(const struct nfp_options *o)
+static struct rtnl_rule wanted_rule(const struct nfp_options *o)
 {
-	return (struct rule){
+	return (struct rtnl_rule){
 		.priority = o->rule_priority,
 		.mark = o->divert_mark,
 		.mask = o->divert_mark,
 		.table = o->route_table,
+		.protocol = NFP_ROUTE_PROTOCOL,
 	};
 }
 
-static bool rule_equal(const struct rule *a, const struct rule *b)
+static bool rule_equal(const struct rtnl_rule *a, const struct rtnl_rule *b)
 {
 	return a->priority == b->priority && a->mark == b->mark &&
 	       a->mask == b->mask && a->table == b->table;
@@ -53,7 +51,7 @@ static uint8_t table_byte(uint32_t table)
 }
 
 static int change_rule(uint16_t type, uint16_t flags, uint8_t family,
-		       const struct rule *rule)
+		       const struct rtnl_rule *rule)
 {
 	uint8_t request[RTNL_REQUEST_BYTES]
 		__attribute__((aligned(MNL_ALIGNTO)));
@@ -70,7 +68,7 @@ static int change_rule(uint16_t type, uint16_t flags, uint8_t family,
 	mnl_attr_put_u32(nlh, FRA_FWMARK, rule->mark);
 	mnl_attr_put_u32(nlh, FRA_FWMASK, rule->mask);
 	mnl_attr_put_u32(nlh, FRA_TABLE, rule->table);
-	mnl_attr_put_u8(nlh, FRA_PROTOCOL, NFP_ROUTE_PROTOCOL);
+	mnl_attr_put_u8(nlh, FRA_PROTOCOL, rule->protocol);
 	return rtnl_request(nlh, 0, NULL, NULL);
 }
 
@@ -96,52 +94,16 @@ static int change_route(uint16_t type, uint16_t flags, uint8_t family,
 }
 
 struct found_rules {
-	struct rule rules[LEFTOVERS_MAX];
+	struct rtnl_rule rules[LEFTOVERS_MAX];
 	size_t n;
 };
 
-static int read_rule(const struct nlmsghdr *nlh, void *data)
+static void keep_ours(const struct rtnl_rule *rule, void *data)
 {
 	struct found_rules *found = data;
-	struct rule rule = {0};
-	uint8_t protocol = 0;
-	const struct nlattr *a;
 
-	mnl_attr_for_each(a, nlh, sizeof(struct fib_rule_hdr)) {
-		uint16_t type = mnl_attr_get_type(a);
-
-		if (type == FRA_PROTOCOL &&
-		    mnl_attr_validate(a, MNL_TYPE_U8) >= 0)
-			protocol = mnl_attr_get_u8(a);
-		if (mnl_attr_validate(a, MNL_TYPE_U32) < 0)
-			continue;
-		if (type == FRA_PRIORITY)
-			rule.priority = mnl_attr_get_u32(a);
-		else if (type == FRA_FWMARK)
-			rule.mark = mnl_attr_get_u32(a);
-		else if (type == FRA_FWMASK)
-			rule.mask = mnl_attr_get_u32(a);
-		else if (type == FRA_TABLE)
-			rule.table = mnl_attr_get_u32(a);
-	}
-	if (protocol == NFP_ROUTE_PROTOCOL && found->n < LEFTOVERS_MAX)
-		found->rules[found->n++] = rule;
-	return MNL_CB_OK;
-}
-
-static int find_rules(uint8_t family, struct found_rules *ret_found)
-{
-	uint8_t request[RTNL_REQUEST_BYTES]
-		__attribute__((aligned(MNL_ALIGNTO)));
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(request);
-	struct fib_rule_hdr *h;
-
-	*ret_found = (struct found_rules){0};
-	nlh->nlmsg_type = RTM_GETRULE;
-	nlh->nlmsg_flags = NLM_F_DUMP;
-	h = mnl_nlmsg_put_extra_header(nlh, sizeof(*h));
-	h->family = family;
-	return rtnl_request(nlh, sizeof(*h), read_rule, ret_found);
+	if (rule->protocol == NFP_ROUTE_PROTOCOL && found->n < LEFTOVERS_MAX)
+		found->rules[found->n++] = *rule;
 }
 
 /* The kernel was built without the family, or without policy routing. */
@@ -159,15 +121,15 @@ static int remove_route(uint8_t family, uint32_t table)
 }
 
 /* Remove rules of ours but @keep (may be NULL), and their tables' route. */
-static int remove_others(uint8_t family, const struct rule *keep,
+static int remove_others(uint8_t family, const struct rtnl_rule *keep,
 			 bool *ret_kept)
 {
-	struct found_rules found;
-	int r = find_rules(family, &found);
+	struct found_rules found = {0};
+	int r = rtnl_rules_each(family, keep_ours, &found);
 
 	*ret_kept = false;
 	for (size_t i = 0; r == 0 && i < found.n; i++) {
-		const struct rule *rule = &found.rules[i];
+		const struct rtnl_rule *rule = &found.rules[i];
 
 		if (keep && !*ret_kept && rule_equal(rule, keep)) {
 			*ret_kept = true;
@@ -182,7 +144,7 @@ static int remove_others(uint8_t family, const struct rule *keep,
 
 static int add_family(const struct nfp_options *o, uint8_t family)
 {
-	const struct rule rule = wanted_rule(o);
+	const struct rtnl_rule rule = wanted_rule(o);
 	bool kept;
 	int r = remove_others(family, &rule, &kept);
 

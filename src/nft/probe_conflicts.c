@@ -2,7 +2,6 @@
 #include <arpa/inet.h> /* before linux/netfilter.h */
 #include <errno.h>
 #include <glob.h>
-#include <linux/fib_rules.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -13,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "iptables_legacy.h"
 #include "nfp_names.h"
 #include "nfp_route.h"
 #include "nfp_socket.h"
@@ -20,6 +20,7 @@
 #include "nodesplice/base/mem.h"
 #include "probe_conflicts.h"
 #include "rtnl.h"
+#include "rtnl_rule.h"
 
 static void conflict(struct nfp_findings *f, const char *name, const char *fmt,
 		     ...) __attribute__((format(printf, 3, 4)));
@@ -73,16 +74,39 @@ static int see_table(const struct nlmsghdr *nlh, void *data)
 	return MNL_CB_OK;
 }
 
-/* Its iptables mode, by iptables-nft: chain KUBE-SERVICES of table nat. */
+/* Its iptables mode: chain KUBE-SERVICES of table nat. */
+static void conflict_iptables(struct nfp_findings *f, uint8_t family,
+			      const char *program)
+{
+	conflict(
+		f, "kube-proxy",
+		"chain KUBE-SERVICES of %s is there (table %s nat): Services are translated by whichever comes first; stop kube-proxy and run `kube-proxy --cleanup`",
+		program, family_name(family));
+}
+
+/* By iptables-nft, which is part of the ruleset. */
 static int see_chain(const struct nlmsghdr *nlh, void *data)
 {
 	if (strcmp(string_of(nlh, NFTA_CHAIN_TABLE), "nat") == 0 &&
 	    strcmp(string_of(nlh, NFTA_CHAIN_NAME), "KUBE-SERVICES") == 0)
-		conflict(
-			data, "kube-proxy",
-			"chain KUBE-SERVICES of iptables is there (table %s nat): Services are translated by whichever comes first; stop kube-proxy and run `kube-proxy --cleanup`",
-			family_name(family_of(nlh)));
+		conflict_iptables(data, family_of(nlh), "iptables");
 	return MNL_CB_OK;
+}
+
+static int see_legacy(struct nfp_findings *f)
+{
+	static const uint8_t families[] = {NFPROTO_IPV4, NFPROTO_IPV6};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(families); i++) {
+		bool has = false;
+
+		r = iptables_legacy_has_chain(families[i], "nat",
+					      "KUBE-SERVICES", &has);
+		if (has)
+			conflict_iptables(f, families[i], "iptables-legacy");
+	}
+	return r;
 }
 
 /* A ruleset that changes meanwhile is read again, but not for ever. */
@@ -116,13 +140,17 @@ static void probe_kube_proxy(struct nfp_findings *f)
 		r = list(s, NFT_MSG_GETTABLE, see_table, f);
 	if (r == 0)
 		r = list(s, NFT_MSG_GETCHAIN, see_chain, f);
+	if (r == 0)
+		r = see_legacy(f);
 	if (f->n != before_n)
 		return;
 	added = nfp_finding_add(f, "kube-proxy");
 	if (added && r < 0) {
 		added->verdict = NFP_FINDING_UNKNOWN;
-		snprintf(added->sentence, sizeof(added->sentence),
-			 "the ruleset could not be read: %s", strerror(-r));
+		snprintf(
+			added->sentence, sizeof(added->sentence),
+			"the ruleset or that of iptables-legacy could not be read: %s",
+			strerror(-r));
 	}
 }
 
@@ -162,61 +190,29 @@ struct numbers {
 	uint8_t family;
 };
 
-struct seen_rule {
-	uint32_t priority, mark, mask, table;
-	uint8_t protocol;
-};
-
-static struct seen_rule parse_rule(const struct nlmsghdr *nlh)
-{
-	struct seen_rule s = {.mask = UINT32_MAX};
-	const struct nlattr *a;
-
-	mnl_attr_for_each(a, nlh, sizeof(struct fib_rule_hdr)) {
-		uint16_t type = mnl_attr_get_type(a);
-
-		if (type == FRA_PROTOCOL &&
-		    mnl_attr_validate(a, MNL_TYPE_U8) >= 0)
-			s.protocol = mnl_attr_get_u8(a);
-		if (mnl_attr_validate(a, MNL_TYPE_U32) < 0)
-			continue;
-		if (type == FRA_PRIORITY)
-			s.priority = mnl_attr_get_u32(a);
-		else if (type == FRA_FWMARK)
-			s.mark = mnl_attr_get_u32(a);
-		else if (type == FRA_FWMASK)
-			s.mask = mnl_attr_get_u32(a);
-		else if (type == FRA_TABLE)
-			s.table = mnl_attr_get_u32(a);
-	}
-	return s;
-}
-
-static int see_rule(const struct nlmsghdr *nlh, void *data)
+static void see_rule(const struct rtnl_rule *rule, void *data)
 {
 	const struct numbers *n = data;
-	const struct seen_rule s = parse_rule(nlh);
 	const uint32_t ours = n->o->own_mark | n->o->divert_mark;
 	const char digit = addr_family_digit(n->family);
 
-	if (s.protocol == NFP_ROUTE_PROTOCOL)
-		return MNL_CB_OK;
-	if (s.priority == n->o->rule_priority)
+	if (rule->protocol == NFP_ROUTE_PROTOCOL)
+		return;
+	if (rule->priority == n->o->rule_priority)
 		conflict(
 			n->f, "rule priority",
 			"ip -%c rule %u belongs to somebody else: choose another priority",
-			digit, s.priority);
-	if (s.mark && (s.mark & s.mask & ours))
+			digit, rule->priority);
+	if (rule->mark & rule->mask & ours)
 		conflict(
 			n->f, "mark bits",
 			"ip -%c rule %u matches fwmark 0x%x/0x%x, which shares a bit with ours (0x%x): choose other bits",
-			digit, s.priority, s.mark, s.mask, ours);
-	if (s.table == n->o->route_table)
+			digit, rule->priority, rule->mark, rule->mask, ours);
+	if (rule->table == n->o->route_table)
 		conflict(
 			n->f, "route table",
 			"ip -%c rule %u of somebody else looks up table %u: choose another table",
-			digit, s.priority, s.table);
-	return MNL_CB_OK;
+			digit, rule->priority, rule->table);
 }
 
 static int see_route(const struct nlmsghdr *nlh, void *data)
@@ -241,20 +237,6 @@ static int see_route(const struct nlmsghdr *nlh, void *data)
 	return MNL_CB_ERROR;
 }
 
-static void dump_rules(struct numbers *n)
-{
-	uint8_t request[RTNL_REQUEST_BYTES]
-		__attribute__((aligned(MNL_ALIGNTO)));
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(request);
-	struct fib_rule_hdr *h;
-
-	nlh->nlmsg_type = RTM_GETRULE;
-	nlh->nlmsg_flags = NLM_F_DUMP;
-	h = mnl_nlmsg_put_extra_header(nlh, sizeof(*h));
-	h->family = n->family;
-	rtnl_request(nlh, sizeof(*h), see_rule, n);
-}
-
 static void dump_routes(struct numbers *n)
 {
 	uint8_t request[RTNL_REQUEST_BYTES]
@@ -277,7 +259,7 @@ static void probe_numbers(const struct nfp_options *o, struct nfp_findings *f)
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		struct numbers n = {.o = o, .f = f, .family = families[i]};
 
-		dump_rules(&n);
+		rtnl_rules_each(families[i], see_rule, &n);
 		dump_routes(&n);
 	}
 	if (f->n == before_n)
@@ -316,6 +298,15 @@ void probe_conflicts(const struct nfp_options *o, struct nfp_findings *f)
 {
 	probe_kube_proxy(f);
 	probe_cilium(f);
+	if (!o->intercept)
+		return; /* what follows is of no use without */
 	probe_numbers(o, f);
 	probe_source_mark(f);
+}
+
+void nfp_conflicts(const struct nfp_options *o,
+		   struct nfp_findings *ret_findings)
+{
+	*ret_findings = (struct nfp_findings){0};
+	probe_conflicts(o, ret_findings);
 }

@@ -143,6 +143,22 @@ def test_check_says_what_works_and_what_conflicts(world, own):
         world.node.ns.nft("delete table ip kube-proxy\n")
 
 
+def test_a_daemon_that_starts_says_what_conflicts(world, own):
+    """Not only to who asks `check`: replies would be dropped in silence."""
+    world.node.ns.sysctl("net.ipv4.conf.all.src_valid_mark", 1)
+    own.daemon.stop()
+    try:
+        own.start()
+        assert "src_valid_mark is set" in own.daemon.log
+        assert [p for p in own.daemon.status()["problems"]
+                if "src_valid_mark" in p["sentence"]]
+    finally:
+        world.node.ns.sysctl("net.ipv4.conf.all.src_valid_mark", 0)
+        own.daemon.stop()
+        own.start()
+    assert own.daemon.status()["problems"] == []
+
+
 def test_check_without_privileges_still_answers(world, public_binary):
     r = unprivileged("check", ns=world.node.ns)
     assert r.returncode != 0

@@ -4,6 +4,7 @@
 #include "nodesplice/nft/probe.h"
 
 static const struct nfp_options options = {
+	.intercept = true,
 	.own_mark = 0x01000000,
 	.divert_mark = 0x02000000,
 	.rule_priority = 20,
@@ -74,6 +75,40 @@ static void kube_proxy_is_found_in_both_of_its_modes(void **state)
 	expect(&f, "kube-proxy", NFP_FINDING_OK, "");
 }
 
+/* The kernel keeps these apart from nf_tables. */
+static void kube_proxy_is_found_in_the_tables_of_iptables_legacy(void **state)
+{
+	struct nfp_findings f;
+
+	(void)state;
+	netns_enter();
+	free(netns_run("iptables-legacy -t nat -A POSTROUTING -j MASQUERADE;"
+		       "iptables-legacy -t nat -N KUBE-SERVICES-NOT;"
+		       "iptables-legacy -t mangle -N KUBE-SERVICES"));
+	f = probe();
+	expect(&f, "kube-proxy", NFP_FINDING_OK, "");
+	free(netns_run("iptables-legacy -t nat -N KUBE-SERVICES"));
+	f = probe();
+	expect(&f, "kube-proxy", NFP_FINDING_CONFLICT,
+	       "KUBE-SERVICES of iptables-legacy is there (table ip nat)");
+	free(netns_run("iptables-legacy -t nat -X KUBE-SERVICES;"
+		       "ip6tables-legacy -t nat -N KUBE-SERVICES"));
+	f = probe();
+	expect(&f, "kube-proxy", NFP_FINDING_CONFLICT, "table ip6 nat");
+}
+
+static void looking_for_iptables_makes_no_table_of_it(void **state)
+{
+	cleanup_(freep) char *names = NULL;
+
+	(void)state;
+	netns_enter();
+	probe();
+	names = netns_run("cat /proc/net/ip_tables_names "
+			  "/proc/net/ip6_tables_names");
+	assert_string_equal(names, "");
+}
+
 static void numbers_that_others_use_are_found(void **state)
 {
 	struct nfp_findings f;
@@ -120,6 +155,26 @@ static void what_makes_replies_martians_is_found(void **state)
 	free(netns_run("sysctl -qw net.ipv4.conf.all.src_valid_mark=1"));
 	f = probe();
 	expect(&f, "src_valid_mark", NFP_FINDING_CONFLICT, "conf/all/");
+}
+
+static void without_the_proxy_its_numbers_are_no_conflict(void **state)
+{
+	struct nfp_options floor_only = options;
+	struct nfp_findings f;
+
+	(void)state;
+	netns_enter();
+	floor_only.intercept = false;
+	free(netns_run("sysctl -qw net.ipv4.conf.all.src_valid_mark=1;"
+		       "ip rule add priority 20 fwmark 0x40 lookup 7;"
+		       "nft add table ip kube-proxy"));
+	nfp_conflicts(&options, &f);
+	expect(&f, "src_valid_mark", NFP_FINDING_CONFLICT, "conf/all/");
+	expect(&f, "rule priority", NFP_FINDING_CONFLICT, "rule 20");
+	nfp_conflicts(&floor_only, &f);
+	assert_int_equal(f.n, 2);
+	expect(&f, "kube-proxy", NFP_FINDING_CONFLICT, "");
+	expect(&f, "Cilium", NFP_FINDING_OK, "");
 }
 
 static void missing_loopback_of_ipv6_is_found(void **state)
@@ -174,9 +229,13 @@ int main(void)
 		cmocka_unit_test(
 			fit_machine_has_no_complaint_and_is_not_changed),
 		cmocka_unit_test(kube_proxy_is_found_in_both_of_its_modes),
+		cmocka_unit_test(
+			kube_proxy_is_found_in_the_tables_of_iptables_legacy),
+		cmocka_unit_test(looking_for_iptables_makes_no_table_of_it),
 		cmocka_unit_test(numbers_that_others_use_are_found),
 		cmocka_unit_test(other_marks_and_tables_are_no_conflict),
 		cmocka_unit_test(what_makes_replies_martians_is_found),
+		cmocka_unit_test(without_the_proxy_its_numbers_are_no_conflict),
 		cmocka_unit_test(missing_loopback_of_ipv6_is_found),
 		cmocka_unit_test(cilium_is_found_by_its_interface),
 		cmocka_unit_test(without_privileges_it_is_said_which),

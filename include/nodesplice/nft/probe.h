@@ -3,8 +3,8 @@
  * nft/probe.h - what this kernel and these privileges allow, and what is there
  * that conflicts
  *
- * Layer: nft.  For `nodesplice check`; nothing is changed: objects are tried in
- * a network namespace of a child's own and never committed.
+ * Layer: nft.  Nothing is changed: objects are tried in a network namespace of a
+ * child's own and never committed.
  */
 #pragma once
 
@@ -43,5 +43,14 @@ struct nfp_findings {
  * network namespace what needs one is NFP_FINDING_UNKNOWN.
  */
 void nfp_probe(const struct nfp_options *o, struct nfp_findings *ret_findings);
+
+/**
+ * nfp_conflicts() - The second part of nfp_probe() alone
+ *
+ * Reads only and never forks: for a daemon that starts.  Marks, priority, table
+ * and what keeps replies from the proxy count with @o->intercept only.
+ */
+void nfp_conflicts(const struct nfp_options *o,
+		   struct nfp_findings *ret_findings);
 
 const char *nfp_finding_verdict_name(enum nfp_finding_verdict v);

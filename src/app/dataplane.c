@@ -102,8 +102,8 @@ static void derive_node_ips(const struct options *o, const struct node *node,
 {
 	for (size_t i = 0; i < 2; i++)
 		dp->node_ip[i] = dp->nfp.node_addr[i];
-	for (size_t i = node ? node->internal_ips_n : 0; i > 0; i--) {
-		const struct addr *a = &node->internal_ips[i - 1];
+	for (size_t i = node ? node->ips_n : 0; i > 0; i--) {
+		const struct addr *a = &node->ips[i - 1];
 
 		dp->node_ip[plan_family(a->family)] = *a;
 	}
@@ -145,10 +145,10 @@ static void derive_addresses(const struct options *o, const struct node *node,
 
 	if (o->bind_address.family != AF_UNSPEC)
 		preferred[preferred_n++] = o->bind_address;
-	for (size_t i = 0; node && i < node->internal_ips_n &&
+	for (size_t i = 0; node && i < node->ips_n &&
 			   preferred_n < ARRAY_SIZE(preferred);
 	     i++)
-		preferred[preferred_n++] = node->internal_ips[i];
+		preferred[preferred_n++] = node->ips[i];
 	for (size_t i = 0; i < 2; i++) {
 		struct addr a = netdev_node_addr(netdev, i ? AF_INET6 : AF_INET,
 						 preferred, preferred_n);

@@ -341,18 +341,28 @@ static int read_scalar(struct walk *w, const struct field *f, struct json v)
 	return says_nothing(f, s) ? 0 : put(w, f, s);
 }
 
+/* Gates are not ours, but for one that an operator turns off on purpose. */
 static int read_gates(struct walk *w, const struct field *f, struct json v)
 {
 	struct json key, value;
-	int it = 0;
+	size_t ignored_n = 0;
+	bool on = false;
+	int it = 0, r = 0;
 
 	if (json_size(v) > GATES_MAX)
 		return errf(w->e, -E2BIG, "more than %d", GATES_MAX);
 	while (json_next_member(v, &it, &key, &value)) {
-		if (json_type(value) != JSON_BOOL)
+		if (json_bool(value, &on) < 0)
 			return wrong_type(f, value, w->e);
+		if (json_equals(key, "AllowServiceExternalIPs"))
+			r = options_set(w->o, "service-external-ips",
+					on ? "on" : "off", w->e);
+		else
+			ignored_n++;
+		if (r < 0)
+			return r;
 	}
-	return json_size(v) ? put(w, f, "") : 0;
+	return ignored_n ? put(w, f, "") : 0;
 }
 
 static int read_object(struct walk *w, const char *prefix, struct json object);

@@ -59,7 +59,7 @@ void node_free(struct node *n)
 		return;
 	free(n->name);
 	free(n->zone);
-	free(n->internal_ips);
+	free(n->ips);
 	free(n->pod_cidrs);
 	free(n);
 }
@@ -216,8 +216,8 @@ bool node_equal(const struct node *a, const struct node *b)
 {
 	return string_equal(a->name, b->name) &&
 	       string_equal(a->zone, b->zone) &&
-	       addrs_equal(a->internal_ips, a->internal_ips_n, b->internal_ips,
-			   b->internal_ips_n) &&
+	       addrs_equal(a->ips, a->ips_n, b->ips,
+			   b->ips_n) &&
 	       cidrs_equal(a->pod_cidrs, a->pod_cidrs_n, b->pod_cidrs,
 			   b->pod_cidrs_n) &&
 	       a->being_deleted == b->being_deleted &&

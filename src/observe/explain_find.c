@@ -271,6 +271,66 @@ static int find_owners(const struct observed *o, const struct explain_target *t,
 	return 0;
 }
 
+/* Why an address that is no frontend is not left alone all the same. */
+struct nobody {
+	const struct observed *o;
+	const struct addr *addr;
+	const char *service, *cidr; /* borrowed from the store; NULL: none */
+};
+
+static void has_cluster_ip(const struct service *s, void *data)
+{
+	struct nobody *n = data;
+
+	for (size_t i = 0; i < s->cluster_ips_n; i++) {
+		if (addr_equal(&s->cluster_ips[i], n->addr) &&
+		    plan_service(n->o->plan, s->key))
+			n->service = s->key;
+	}
+}
+
+static void has_address(const struct service_cidr *c, void *data)
+{
+	struct nobody *n = data;
+
+	for (size_t i = 0; i < c->cidrs_n; i++) {
+		if (cidr_contains(&c->cidrs[i], n->addr))
+			n->cidr = c->name;
+	}
+}
+
+static int tell_nobody(const struct observed *o, const struct explain_target *t,
+		       struct errbuf *e)
+{
+	struct nobody n = {.o = o, .addr = &t->at.addr};
+	const char *slash = t->any_protocol ? "" : "/";
+	const char *protocol = t->any_protocol ? "" :
+						 protocol_name(t->protocol);
+	char at[SOCKAD_STRLEN];
+
+	sockad_format(&t->at, at);
+	store_each_service(o->store, has_cluster_ip, &n);
+	/* See derive_service_cidrs() in app/dataplane.c. */
+	if (!o->context->service_proxy_name)
+		store_each_service_cidr(o->store, has_address, &n);
+	if (n.service)
+		return errf(
+			e, -ENOENT,
+			"no Service has the frontend %s%s%s; it is refused, "
+			"because the address is the cluster IP of %s",
+			at, slash, protocol, n.service);
+	if (n.cidr)
+		return errf(
+			e, -ENOENT,
+			"no Service has the frontend %s%s%s; it is dropped, "
+			"because the address is of ServiceCIDR %s and no "
+			"Service's",
+			at, slash, protocol, n.cidr);
+	return errf(e, -ENOENT,
+		    "no Service has the frontend %s%s%s; a node port is :%u",
+		    at, slash, protocol, t->at.port);
+}
+
 static int find_by_frontend(const struct observed *o,
 			    const struct explain_target *t, uint64_t now_ms,
 			    struct explained *x, struct errbuf *e)
@@ -278,7 +338,6 @@ static int find_by_frontend(const struct observed *o,
 	const struct sockad any4 = {.addr.family = AF_INET, .port = t->at.port};
 	const struct sockad any6 = {.addr.family = AF_INET6,
 				    .port = t->at.port};
-	char at[SOCKAD_STRLEN];
 	int r;
 
 	if (is_node_port(t)) {
@@ -294,11 +353,7 @@ static int find_by_frontend(const struct observed *o,
 		return errf(e, -ENOENT, "no Service has node port %u%s%s",
 			    t->at.port, t->any_protocol ? "" : "/",
 			    t->any_protocol ? "" : protocol_name(t->protocol));
-	return errf(e, -ENOENT,
-		    "no Service has the frontend %s%s%s; a node port is :%u",
-		    sockad_format(&t->at, at), t->any_protocol ? "" : "/",
-		    t->any_protocol ? "" : protocol_name(t->protocol),
-		    t->at.port);
+	return tell_nobody(o, t, e);
 }
 
 int explain_find(const struct observed *o, const struct explain_target *target,

@@ -223,6 +223,8 @@ static int read_node_spec(struct k8s_reader *r, struct json v, void *out)
 
 struct node_address {
 	struct json type, address;
+	struct addr addr; /* AF_UNSPEC: of no use to us */
+	bool internal;
 };
 
 static int keep_value(struct k8s_reader *r, struct json v, void *out)
@@ -232,34 +234,59 @@ static int keep_value(struct k8s_reader *r, struct json v, void *out)
 	return 0;
 }
 
-/* Host names and outer addresses are left out. */
+/* Host names are left out. */
 static int read_node_address(struct k8s_reader *r, struct json v, void *out)
 {
 	static const struct k8s_field fields[] = {
 		{"type", keep_value, AT(node_address, type)},
 		{"address", keep_value, AT(node_address, address)},
 	};
-	struct node_address a = {0};
-	int error = K8S_READ_FIELDS(r, v, fields, &a);
+	struct node_address *a = out;
+	int error = K8S_READ_FIELDS(r, v, fields, a);
 
-	if (error < 0)
+	if (error < 0 || !a->type.doc || !a->address.doc)
 		return error;
-	if (!a.type.doc || !a.address.doc || !json_equals(a.type, "InternalIP"))
-		return K8S_SKIP_ITEM;
+	a->internal = json_equals(a->type, "InternalIP");
+	if (!a->internal && !json_equals(a->type, "ExternalIP"))
+		return 0;
 	k8s_enter(r, "address", 0);
-	error = k8s_read_ip(r, a.address, out);
+	error = k8s_read_ip(r, a->address, &a->addr);
 	k8s_leave(r);
 	return error;
 }
 
+static void take_addresses(struct node *n, const struct node_address *from,
+			   size_t from_n, bool internal)
+{
+	for (size_t i = 0; i < from_n; i++) {
+		if (from[i].addr.family != AF_UNSPEC &&
+		    from[i].internal == internal)
+			n->ips[n->ips_n++] = from[i].addr;
+	}
+}
+
+/* Inner addresses go before outer ones (component-helpers/node/util/ips.go,
+ * GetNodeHostIPs()). */
 static int read_node_addresses(struct k8s_reader *r, struct json v, void *out)
 {
-	static const struct k8s_list list = {sizeof(struct addr),
+	static const struct k8s_list list = {sizeof(struct node_address),
 					     LIMIT_ADDRS_PER_SERVICE,
 					     read_node_address};
+	cleanup_(freep) struct node_address *all = NULL;
 	struct node *n = out;
+	size_t all_n = 0;
+	int error = k8s_read_list(r, v, &list, &all, &all_n);
 
-	return k8s_read_list(r, v, &list, &n->internal_ips, &n->internal_ips_n);
+	if (error < 0)
+		return error;
+	free(n->ips);
+	n->ips_n = 0;
+	n->ips = calloc(all_n + 1, sizeof(*n->ips));
+	if (!n->ips)
+		return -ENOMEM;
+	take_addresses(n, all, all_n, true);
+	take_addresses(n, all, all_n, false);
+	return 0;
 }
 
 static int read_node_status(struct k8s_reader *r, struct json v, void *out)

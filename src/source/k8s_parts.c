@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -82,6 +83,24 @@ int k8s_read_protocol(struct k8s_reader *r, struct json v, void *out)
 	return k8s_read_enum(r, v, names, ARRAY_SIZE(names), out);
 }
 
+/* Old objects have "010.0.0.1": Kubernetes reads that as decimal for ever
+ * (k8s.io/utils/net, ParseIPSloppy()).  Zeros of IPv6 are allowed anyhow. */
+static void drop_leading_zeros(char *text)
+{
+	bool at_begin = true;
+	char *to = text;
+
+	if (strchr(text, ':'))
+		return;
+	for (const char *from = text; *from; from++) {
+		if (at_begin && *from == '0' && isdigit((unsigned char)from[1]))
+			continue;
+		at_begin = *from == '.';
+		*to++ = *from;
+	}
+	*to = '\0';
+}
+
 int k8s_read_ip(struct k8s_reader *r, struct json v, struct addr *ret_addr)
 {
 	cleanup_(freep) char *text = NULL;
@@ -89,6 +108,8 @@ int k8s_read_ip(struct k8s_reader *r, struct json v, struct addr *ret_addr)
 
 	if (error == -ENOMEM)
 		return error;
+	if (error == 0)
+		drop_leading_zeros(text);
 	if (error < 0 || addr_parse(text, ret_addr) < 0)
 		return k8s_refuse(r, v, "an IP address");
 	return 0;
@@ -148,6 +169,7 @@ int k8s_read_cidr(struct k8s_reader *r, struct json v, void *out)
 		end[-1] = '\0';
 	if (!*start)
 		return K8S_SKIP_ITEM;
+	drop_leading_zeros(start);
 	return cidr_parse(start, out) < 0 ?
 		       k8s_refuse(r, v, "a prefix as 10.0.0.0/8") :
 		       0;

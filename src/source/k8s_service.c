@@ -222,11 +222,17 @@ static int read_cluster_ip(struct k8s_reader *r, struct json v, void *out)
 	return k8s_read_vip(r, v, s->cluster_ips);
 }
 
+/* Validation has let empty ones in (proxy/util/utils.go, MapIPsByIPFamily()). */
+static int read_external_ip(struct k8s_reader *r, struct json v, void *out)
+{
+	return json_equals(v, "") ? K8S_SKIP_ITEM :
+				    k8s_read_plain_ip(r, v, out);
+}
+
 static int read_external_ips(struct k8s_reader *r, struct json v, void *out)
 {
-	static const struct k8s_list list = {sizeof(struct addr),
-					     LIMIT_ADDRS_PER_SERVICE,
-					     k8s_read_plain_ip};
+	static const struct k8s_list list = {
+		sizeof(struct addr), LIMIT_ADDRS_PER_SERVICE, read_external_ip};
 	struct service *s = out;
 
 	return k8s_read_list(r, v, &list, &s->external_ips, &s->external_ips_n);

@@ -209,6 +209,18 @@ static void what_means_nothing_here_is_remembered_by_name(void **state)
 				       "winkernel.networkName, portRange");
 }
 
+static void the_gate_of_external_ips_is_a_switch_of_ours(void **state)
+{
+	(void)state;
+	assert_read(KUBE_PROXY "featureGates: {AllowServiceExternalIPs: "
+			       "false}\n");
+	assert_false(o.external_ips);
+	assert_null(o.ignored);
+	assert_read(KUBE_PROXY "featureGates: {AllowServiceExternalIPs: "
+			       "true}\n");
+	assert_true(o.external_ips);
+}
+
 static void
 a_mistake_is_told_with_line_path_value_and_what_is_allowed(void **state)
 {
@@ -390,6 +402,7 @@ int main(void)
 		T(the_mode_says_which_section_counts),
 		T(of_conntrack_zero_is_told_from_nothing_where_it_is_a_pointer),
 		T(node_ports_and_detection_follow_the_mode),
+		T(the_gate_of_external_ips_is_a_switch_of_ours),
 		T(what_means_nothing_here_is_remembered_by_name),
 		T(a_mistake_is_told_with_line_path_value_and_what_is_allowed),
 		T(null_is_not_given),

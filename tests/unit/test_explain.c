@@ -222,15 +222,26 @@ static void what_is_unknown_is_named(void **state)
 		{"default/web:https", "Service default/web has no port https"},
 		{"10.96.0.9:80", "no Service has the frontend 10.96.0.9:80; "
 				 "a node port is :80"},
-		{"10.96.0.10:80/udp", "no Service has the frontend "
-				      "10.96.0.10:80/udp; a node port is :80"},
+		{"10.96.0.10:80/udp",
+		 "no Service has the frontend 10.96.0.10:80/udp; it is "
+		 "refused, because the address is the cluster IP of "
+		 "default/web"},
+		{"10.97.0.1:80", "no Service has the frontend 10.97.0.1:80; it "
+				 "is dropped, because the address is of "
+				 "ServiceCIDR more and no Service's"},
 		{"[fd00::1]:80", "no Service has the frontend [fd00::1]:80; "
 				 "a node port is :80"},
 		{":30081", "no Service has node port 30081"},
 		{":30080/udp", "no Service has node port 30080/udp"},
 	};
 	struct observing *ob = *state;
+	struct service_cidr *more = calloc(1, sizeof(*more));
 
+	more->name = strdup("more");
+	more->cidrs = calloc(1, sizeof(*more->cidrs));
+	more->cidrs_n = 1;
+	assert_int_equal(cidr_parse("10.97.0.0/16", more->cidrs), 0);
+	assert_int_equal(store_put_service_cidr(ob->store, more), 0);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct text t = {0};
 		struct errbuf e;

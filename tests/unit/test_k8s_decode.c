@@ -290,6 +290,23 @@ static void what_a_type_gives_no_meaning_gets_its_default(void **state)
 }
 
 /* Each refusal names object, field, value and what is allowed. */
+static void what_validation_let_in_once_is_read_as_kube_proxy_does(void **state)
+{
+	struct service *s = service(with_spec(
+		"{'clusterIP':'010.96.000.09','externalIPs':['','198.051.100.7'],"
+		"'loadBalancerSourceRanges':[' 010.0.0.0/8 ','','fd00::/8\\t']}"));
+
+	(void)state;
+	assert_addr(&s->cluster_ips[0], "10.96.0.9");
+	assert_int_equal(s->external_ips_n, 1);
+	assert_addr(&s->external_ips[0], "198.51.100.7");
+	assert_int_equal(s->source_ranges_n, 2);
+	assert_addr(&s->source_ranges[0].addr, "10.0.0.0");
+	assert_int_equal(s->source_ranges[0].prefix_n, 8);
+	assert_int_equal(s->source_ranges[1].addr.family, AF_INET6);
+	service_free(s);
+}
+
 static void a_bad_field_refuses_the_service_and_is_named(void **state)
 {
 	static const struct {
@@ -779,9 +796,10 @@ static void every_field_of_a_node_is_read(void **state)
 	assert_string_equal(n->zone, "z1");
 	assert_true(n->being_deleted);
 	assert_true(n->to_be_deleted);
-	assert_int_equal(n->internal_ips_n, 2);
-	assert_addr(&n->internal_ips[0], "192.0.2.7");
-	assert_addr(&n->internal_ips[1], "fd00::7");
+	assert_int_equal(n->ips_n, 3);
+	assert_addr(&n->ips[0], "192.0.2.7");
+	assert_addr(&n->ips[1], "fd00::7");
+	assert_addr(&n->ips[2], "203.0.113.1");
 	assert_int_equal(n->pod_cidrs_n, 2);
 	assert_int_equal(n->pod_cidrs[0].prefix_n, 24);
 	node_free(n);
@@ -907,6 +925,8 @@ int main(void)
 		cmocka_unit_test(null_is_absent),
 		cmocka_unit_test(cluster_ip_stands_in_for_cluster_ips),
 		cmocka_unit_test(what_a_type_gives_no_meaning_gets_its_default),
+		cmocka_unit_test(
+			what_validation_let_in_once_is_read_as_kube_proxy_does),
 		cmocka_unit_test(a_bad_field_refuses_the_service_and_is_named),
 		cmocka_unit_test(names_that_are_no_dns_names_are_refused),
 		cmocka_unit_test(a_long_value_is_shortened_in_the_text),

@@ -155,12 +155,14 @@ struct world {
 	struct k8s_source *source;
 	char url[64];
 	struct text objects; /* what was said of bad objects */
-	unsigned int warnings_n;
+	unsigned int warnings_n, changes_n;
 };
 
 static void on_changed(void *data)
 {
-	(void)data;
+	struct world *w = data;
+
+	w->changes_n++;
 }
 
 static void on_event(enum source_event kind, const char *sentence, void *data)
@@ -420,6 +422,33 @@ static size_t cidrs_n(const struct world *w)
 	return n;
 }
 
+static void ignore_key(const char *key, void *data)
+{
+	(void)key;
+	(void)data;
+}
+
+/* Nobody else would tell: no Service is another one. */
+static void a_change_of_the_node_is_told(void **state)
+{
+	struct world w;
+
+	(void)state;
+	start(&w, NULL);
+	WAIT_UNTIL(&w, store_synced(w.store));
+	WAIT_UNTIL(&w, status(&w, NODES)->watching);
+	store_take_dirty(w.store, ignore_key, NULL);
+	store_take_node_changed(w.store);
+	w.changes_n = 0;
+	stream(NODES, "MODIFIED",
+	       "{\"metadata\":{\"name\":\"n1\",\"resourceVersion\":\"101\"},"
+	       "\"spec\":{\"podCIDRs\":[\"10.244.7.0/24\"]}}");
+	WAIT_UNTIL(&w, w.changes_n > 0);
+	assert_true(store_take_node_changed(w.store));
+	assert_int_equal(store_node(w.store)->pod_cidrs_n, 1);
+	stop(&w);
+}
+
 static void service_cidrs_are_followed(void **state)
 {
 	struct world w;
@@ -494,6 +523,7 @@ int main(void)
 		cmocka_unit_test(
 			a_bad_object_is_said_once_and_its_last_version_stays),
 		cmocka_unit_test(a_slice_of_no_service_is_skipped_silently),
+		cmocka_unit_test(a_change_of_the_node_is_told),
 		cmocka_unit_test(service_cidrs_are_followed),
 		cmocka_unit_test(without_service_cidrs_the_others_go_on),
 		cmocka_unit_test(what_is_known_stays_while_the_server_is_away),

@@ -119,8 +119,8 @@ struct endpoint_slice {
 struct node {
 	char *name;
 	char *zone; /* label topology.kubernetes.io/zone or NULL */
-	struct addr *internal_ips;
-	size_t internal_ips_n;
+	struct addr *ips; /* InternalIPs, then ExternalIPs */
+	size_t ips_n;
 	struct cidr *pod_cidrs;
 	size_t pod_cidrs_n;
 	bool being_deleted; /* deletionTimestamp is set */

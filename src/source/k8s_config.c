@@ -48,6 +48,8 @@ void k8s_config_free(struct k8s_config *c)
 	free(c->ca_pem);
 	free(c->client_cert_pem);
 	secret_free(c->client_key_pem);
+	free(c->client_cert_file);
+	free(c->client_key_file);
 	secret_free(c->token);
 	free(c->token_file);
 	free(c->proxy_url);
@@ -282,6 +284,14 @@ static int read_user(struct json v, struct user_fields *ret_fields,
 	return K8S_READ_FIELDS(&r, v, fields, ret_fields);
 }
 
+/* Where the bytes are from, if from a file. */
+static int keep_path(const struct k8s_pem_source *from, char **ret_path)
+{
+	if ((from->data && *from->data) || !from->file || !*from->file)
+		return 0;
+	return k8s_pem_resolve(from->kubeconfig, from->file, ret_path);
+}
+
 static int set_client_certificate(struct k8s_config *c,
 				  const struct user_fields *f,
 				  const char *kubeconfig, struct errbuf *e)
@@ -298,6 +308,10 @@ static int set_client_certificate(struct k8s_config *c,
 	if (r == 0)
 		r = k8s_pem_read(&key, &c->client_key_pem,
 				 &c->client_key_pem_len, e);
+	if (r == 0)
+		r = keep_path(&cert, &c->client_cert_file);
+	if (r == 0)
+		r = keep_path(&key, &c->client_key_file);
 	if (r < 0 || (!c->client_cert_pem && !c->client_key_pem))
 		return r;
 	if (!c->client_key_pem)
@@ -316,6 +330,56 @@ static int set_client_certificate(struct k8s_config *c,
 			c->client_key_pem_len,
 		},
 		e);
+}
+
+/* The file's bytes, else a copy of what was inline. */
+static int read_again(const struct k8s_pem_source *from, const char *pem,
+		      size_t pem_len, char **ret_pem, size_t *ret_len,
+		      struct errbuf *e)
+{
+	char *copy;
+
+	if (from->file)
+		return k8s_pem_read(from, ret_pem, ret_len, e);
+	copy = malloc(pem_len + 1);
+	if (!copy)
+		return errf(e, -ENOMEM, "out of memory");
+	memcpy(copy, pem, pem_len + 1);
+	*ret_pem = copy;
+	*ret_len = pem_len;
+	return 0;
+}
+
+int k8s_config_read_client(const struct k8s_config *c, char **ret_cert,
+			   size_t *ret_cert_len, char **ret_key,
+			   size_t *ret_key_len, struct errbuf *e)
+{
+	const struct k8s_pem_source cert_from = {"", "client-certificate", "",
+						 c->client_cert_file, NULL};
+	const struct k8s_pem_source key_from = {"", "client-key", "",
+						c->client_key_file, NULL};
+	struct k8s_pem_pair pair = {.cert_from = &cert_from,
+				    .key_from = &key_from};
+	cleanup_(freep) char *cert = NULL;
+	cleanup_(secret_freep) char *key = NULL;
+	int r = read_again(&cert_from, c->client_cert_pem,
+			   c->client_cert_pem_len, &cert, &pair.cert_len, e);
+
+	if (r == 0)
+		r = read_again(&key_from, c->client_key_pem,
+			       c->client_key_pem_len, &key, &pair.key_len, e);
+	if (r < 0)
+		return r;
+	pair.cert = cert;
+	pair.key = key;
+	r = k8s_pem_check_pair(&pair, e);
+	if (r < 0)
+		return r;
+	*ret_cert_len = pair.cert_len;
+	*ret_key_len = pair.key_len;
+	*ret_cert = TAKE_PTR(cert);
+	*ret_key = TAKE_PTR(key);
+	return 0;
 }
 
 static int set_user(struct k8s_config *c, struct json v, const char *kubeconfig,

@@ -39,6 +39,7 @@
 #include "nodesplice/base/fd.h"
 #include "nodesplice/base/limits.h"
 
+#include "k8s_client.h"
 #include "k8s_http.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
@@ -47,7 +48,7 @@
 #define KEEPALIVE_INTERVAL_S 5
 #define KEEPALIVE_PROBES_N   3
 #define USER_TIMEOUT_MS	     45000
-#define TOKEN_MAX_AGE_MS     60000
+#define TOKEN_MAX_AGE_MS     60000 /* and of a client certificate */
 
 struct http_socket {
 	struct loop_fd f;
@@ -68,6 +69,7 @@ struct k8s_http {
 	uint64_t token_read_ms;
 	bool token_refused;
 	struct errbuf token_error;
+	struct k8s_client client;
 };
 
 /* ---- curl on the loop ---- */
@@ -275,6 +277,7 @@ void k8s_http_free(struct k8s_http *h)
 	loop_timer_stop(h->loop, &h->timer);
 	curl_slist_free_all(h->connect_to);
 	token_free(h->token);
+	k8s_client_release(&h->client);
 	free(h->host_header);
 	free(h->base_url);
 	free(h);
@@ -337,14 +340,16 @@ static int token_current(struct k8s_http *h, const char **ret_token,
 	return 0;
 }
 
-void k8s_http_token_refused(struct k8s_http *h)
+void k8s_http_refused(struct k8s_http *h)
 {
 	h->token_refused = true;
+	h->client.suspect = true;
 }
 
-const char *k8s_http_token_error(const struct k8s_http *h)
+const char *k8s_http_credentials_error(const struct k8s_http *h)
 {
-	return h->token_error.text;
+	return h->token_error.text[0] ? h->token_error.text :
+					h->client.error.text;
 }
 
 /* ---- one request ---- */
@@ -468,8 +473,11 @@ static void report_ended(struct k8s_http *h)
 			end.retry_after_s = retry_after_s > UINT32_MAX ?
 						    UINT32_MAX :
 						    (uint32_t)retry_after_s;
-		if (m->data.result != CURLE_OK)
+		if (m->data.result != CURLE_OK) {
 			end.failure = describe(q, m->data.result, &e);
+			/* Maybe so: an expired one ends the handshake. */
+			q->http->client.suspect = true;
+		}
 		release(q);
 		q->done(q, &end);
 	}
@@ -501,14 +509,40 @@ static int set_headers(struct k8s_http_request *q, const char *token)
 	return 0;
 }
 
-static CURLcode set_tls(CURL *c, const struct k8s_config *config)
+/* Copied by curl: it may be replaced while a request is under way.  A connection
+ * with another certificate is not used again (Curl_ssl_config_matches()). */
+static CURLcode set_client(CURL *c, const struct k8s_http *h)
 {
+	const struct k8s_client *own = &h->client;
+	const struct k8s_config *config = h->config;
+	struct curl_blob cert = {config->client_cert_pem,
+				 config->client_cert_pem_len, CURL_BLOB_COPY};
+	struct curl_blob key = {config->client_key_pem,
+				config->client_key_pem_len, CURL_BLOB_COPY};
+	CURLcode r;
+
+	if (!config->client_cert_pem)
+		return CURLE_OK;
+	if (own->cert_pem) {
+		cert.data = own->cert_pem;
+		cert.len = own->cert_pem_len;
+		key.data = own->key_pem;
+		key.len = own->key_pem_len;
+	}
+	r = curl_easy_setopt(c, CURLOPT_SSLCERT_BLOB, &cert);
+	if (r == CURLE_OK)
+		r = curl_easy_setopt(c, CURLOPT_SSLKEY_BLOB, &key);
+	/* Else OpenSSL asks the terminal for an encrypted key's. */
+	if (r == CURLE_OK)
+		r = curl_easy_setopt(c, CURLOPT_KEYPASSWD, "");
+	return r;
+}
+
+static CURLcode set_tls(CURL *c, const struct k8s_http *h)
+{
+	const struct k8s_config *config = h->config;
 	struct curl_blob ca = {config->ca_pem, config->ca_pem_len,
 			       CURL_BLOB_NOCOPY};
-	struct curl_blob cert = {config->client_cert_pem,
-				 config->client_cert_pem_len, CURL_BLOB_NOCOPY};
-	struct curl_blob key = {config->client_key_pem,
-				config->client_key_pem_len, CURL_BLOB_NOCOPY};
 	CURLcode r = curl_easy_setopt(c, CURLOPT_SSLVERSION,
 				      (long)CURL_SSLVERSION_TLSv1_2);
 
@@ -521,15 +555,7 @@ static CURLcode set_tls(CURL *c, const struct k8s_config *config)
 		curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L);
 		curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
 	}
-	if (r == CURLE_OK && config->client_cert_pem) {
-		r = curl_easy_setopt(c, CURLOPT_SSLCERT_BLOB, &cert);
-		if (r == CURLE_OK)
-			r = curl_easy_setopt(c, CURLOPT_SSLKEY_BLOB, &key);
-		/* Else OpenSSL asks the terminal for an encrypted key's. */
-		if (r == CURLE_OK)
-			r = curl_easy_setopt(c, CURLOPT_KEYPASSWD, "");
-	}
-	return r;
+	return r == CURLE_OK ? set_client(c, h) : r;
 }
 
 static CURLcode set_options(struct k8s_http_request *q, const char *url,
@@ -565,7 +591,7 @@ static CURLcode set_options(struct k8s_http_request *q, const char *url,
 				     "nodesplice/" NODESPLICE_VERSION);
 	if (r == CURLE_OK && h->config->proxy_url)
 		r = curl_easy_setopt(c, CURLOPT_PROXY, h->config->proxy_url);
-	return r == CURLE_OK ? set_tls(c, h->config) : r;
+	return r == CURLE_OK ? set_tls(c, h) : r;
 }
 
 int k8s_http_get(struct k8s_http *h, struct k8s_http_request *q,
@@ -578,6 +604,8 @@ int k8s_http_get(struct k8s_http *h, struct k8s_http_request *q,
 
 	if (r < 0)
 		return r;
+	k8s_client_refresh(&h->client, h->config, TOKEN_MAX_AGE_MS,
+			   loop_now_ms(h->loop));
 	if (asprintf(&url, "%s%s", h->base_url, target) < 0)
 		return errf(e, -ENOMEM, "out of memory");
 	q->http = h;

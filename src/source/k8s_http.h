@@ -63,7 +63,9 @@ int k8s_http_get(struct k8s_http *h, struct k8s_http_request *q,
  * other than done(). */
 void k8s_http_drop(struct k8s_http_request *q);
 
-/* The token was refused: read its file again before the next request. */
-void k8s_http_token_refused(struct k8s_http *h);
-/* Why the token's file can't be read, while an older token is in use; "". */
-const char *k8s_http_token_error(const struct k8s_http *h);
+/* We were refused: read the files of token and certificate again before the
+ * next request. */
+void k8s_http_refused(struct k8s_http *h);
+/* Why a token's or certificate's file can't be used, while what was read before
+ * is; "". */
+const char *k8s_http_credentials_error(const struct k8s_http *h);

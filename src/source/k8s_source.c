@@ -77,7 +77,7 @@ struct k8s_source {
 	struct rnd rnd;
 	bool others_begun; /* reflectors other than FIRST_KIND's */
 	char *label_selector, *node_selector; /* owned */
-	char *token_said;	/* owned; NULL: the token is fine */
+	char *credentials_said; /* owned; NULL: the token is fine */
 	struct bad_object *bad; /* owned */
 	struct reflector reflectors[STORE_KIND_MAX_];
 	struct source_status status[STORE_KIND_MAX_];
@@ -343,7 +343,7 @@ static void on_head(struct k8s_http_request *q, long status)
 	struct reflector *rf = container_of(q, struct reflector, request);
 
 	if (status == 401)
-		k8s_http_token_refused(rf->source->http);
+		k8s_http_refused(rf->source->http);
 	k8s_watch_head(&rf->watch, status, loop_now_ms(rf->source->loop));
 	let_others_begin(rf->source);
 	tell_others(rf->source);
@@ -366,19 +366,19 @@ static void on_done(struct k8s_http_request *q, const struct k8s_http_end *end)
 	      end->retry_after_s);
 }
 
-/* An older token in use is worth a warning, once for each reason. */
-static void watch_token(struct k8s_source *s)
+/* An older token or certificate in use is worth a warning, once for each reason. */
+static void watch_credentials(struct k8s_source *s)
 {
-	const char *why = k8s_http_token_error(s->http);
+	const char *why = k8s_http_credentials_error(s->http);
 	struct errbuf e;
 
-	if (strcmp(s->token_said ? s->token_said : "", why) == 0)
+	if (strcmp(s->credentials_said ? s->credentials_said : "", why) == 0)
 		return;
-	free(s->token_said);
-	s->token_said = *why ? strdup(why) : NULL;
+	free(s->credentials_said);
+	s->credentials_said = *why ? strdup(why) : NULL;
 	errf(&e, 0,
-	     *why ? "%s; the token read before stays in use" :
-		    "the token's file can be read again%s",
+	     *why ? "%s; what was read before stays in use" :
+		    "the files of token and certificate can be used again%s",
 	     why);
 	say(s, *why ? SOURCE_EVENT_WARN : SOURCE_EVENT_INFO, e.text);
 }
@@ -395,7 +395,7 @@ static void ask(struct reflector *rf)
 				 &e) < 0)
 			ended(rf, e.text, 0);
 		else
-			watch_token(s);
+			watch_credentials(s);
 		rf->fresh = false;
 	}
 	text_free(&target);
@@ -518,7 +518,7 @@ void k8s_source_free(struct k8s_source *s)
 	bad_free_all(s);
 	free(s->label_selector);
 	free(s->node_selector);
-	free(s->token_said);
+	free(s->credentials_said);
 	free(s);
 }
 

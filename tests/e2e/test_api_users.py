@@ -2,11 +2,12 @@
 """Who the daemon is to the API server: rights, certificates, addresses."""
 import base64
 import re
+import shutil
 
 import pytest
 import yaml
 
-from lib import client, kube, poll, subject as subjects, web
+from lib import client, kube, netns, poll, subject as subjects, web
 
 PORT = 8980
 
@@ -82,6 +83,29 @@ def test_a_client_certificate(world, cluster, start, small, how):
                   "client-key-data": encoded(key)})
     try:
         check_serves(world, start(user), small)
+    finally:
+        cluster.api.delete(grant)
+
+
+def test_a_client_certificate_that_is_replaced(world, cluster, start,
+                                               session_dir, small):
+    """A daemon that was refused presents the new one, on a new connection."""
+    strangers = f"{session_dir}/strangers"
+    crt, key = f"{strangers}.crt", f"{strangers}.key"
+    netns.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+               "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out",
+               crt, "-subj", "/CN=splicer"])
+    cluster.certificate("splicer", "/CN=splicer")
+    grant = binding("splicer-reads", "splicer")
+    cluster.api.create(grant)
+    try:
+        s = start({"client-certificate": crt, "client-key": key},
+                  wait_ready=False)
+        s.daemon.process.wait_log("401")
+        for name, path in (("crt", crt), ("key", key)):
+            shutil.copy(cluster.path(f"splicer.{name}"), path)
+        s.daemon.wait_ready()
+        check_serves(world, s, small)
     finally:
         cluster.api.delete(grant)
 

@@ -6,6 +6,7 @@
 
 #include "pem.h"
 
+#include "../../src/source/k8s_client.h"
 #include "nodesplice/base/text.h"
 #include "nodesplice/source/k8s_config.h"
 
@@ -133,6 +134,8 @@ static void another_context_can_be_chosen(void **state)
 	assert_string_equal(c->token_file, at("dir/token"));
 	assert_string_equal(c->client_cert_pem, pair.cert);
 	assert_string_equal(c->client_key_pem, pair.key);
+	assert_string_equal(c->client_cert_file, at("client.pem"));
+	assert_string_equal(c->client_key_file, at("client.key"));
 	assert_null(c->ca_pem);
 	assert_null(c->token);
 	assert_true(c->insecure_skip_tls_verify);
@@ -161,6 +164,94 @@ static void inline_data_wins_over_files(void **state)
 	assert_string_equal(c->ca_pem, pair.cert);
 	assert_string_equal(c->client_cert_pem, pair.cert);
 	assert_string_equal(c->client_key_pem, pair.key);
+	assert_null(c->client_cert_file);
+	assert_null(c->client_key_file);
+	text_free(&t);
+}
+
+/* --- the client certificate that is presented --- */
+
+static void write_client(const struct pem_pair *of, const char *key)
+{
+	write_file("client.pem", of->cert);
+	write_file("client.key", key);
+}
+
+static void a_replaced_client_certificate_is_read_when_it_is_time(void **state)
+{
+	cleanup_(k8s_config_freep) struct k8s_config *c = NULL;
+	cleanup_(k8s_client_release) struct k8s_client now = {0};
+	struct errbuf e = {""};
+
+	(void)state;
+	assert_int_equal(load(TWO_CONTEXTS, "two", &c, &e), 0);
+	k8s_client_refresh(&now, c, 60000, 1000000);
+	assert_string_equal(now.cert_pem, pair.cert);
+	write_client(&other, other.key);
+	k8s_client_refresh(&now, c, 60000, 1059999);
+	assert_string_equal(now.cert_pem, pair.cert);
+	k8s_client_refresh(&now, c, 60000, 1060000);
+	assert_string_equal(now.cert_pem, other.cert);
+	assert_string_equal(now.key_pem, other.key);
+	assert_int_equal(now.cert_pem_len, strlen(other.cert));
+	/* At once after a request that failed. */
+	write_client(&pair, pair.key);
+	now.suspect = true;
+	k8s_client_refresh(&now, c, 60000, 1060001);
+	assert_string_equal(now.cert_pem, pair.cert);
+	assert_false(now.suspect);
+}
+
+static void half_a_replacement_leaves_the_former_pair_in_use(void **state)
+{
+	cleanup_(k8s_config_freep) struct k8s_config *c = NULL;
+	cleanup_(k8s_client_release) struct k8s_client now = {0};
+	struct errbuf e = {""};
+
+	(void)state;
+	assert_int_equal(load(TWO_CONTEXTS, "two", &c, &e), 0);
+	k8s_client_refresh(&now, c, 60000, 1000000);
+	write_client(&other, pair.key);
+	k8s_client_refresh(&now, c, 60000, 1060000);
+	assert_string_equal(now.cert_pem, pair.cert);
+	assert_string_equal(now.error.text,
+			    "client-key is not the key of client-certificate");
+	remove(at("client.key"));
+	k8s_client_refresh(&now, c, 60000, 1060001);
+	assert_string_equal(now.key_pem, pair.key);
+	assert_non_null(strstr(now.error.text, "client-key: "));
+	/* Looked at for each request until it is one. */
+	write_client(&other, other.key);
+	k8s_client_refresh(&now, c, 60000, 1060002);
+	assert_string_equal(now.cert_pem, other.cert);
+	assert_string_equal(now.error.text, "");
+	write_client(&pair, pair.key);
+}
+
+static void what_is_inline_is_never_read_again(void **state)
+{
+	cleanup_(freep) char *key = base64(pair.key);
+	cleanup_(k8s_config_freep) struct k8s_config *c = NULL;
+	cleanup_(k8s_client_release) struct k8s_client now = {0};
+	const struct k8s_config none = {0};
+	struct errbuf e = {""};
+	struct text t = {0};
+
+	(void)state;
+	k8s_client_refresh(&now, &none, 0, 1000000);
+	assert_null(now.cert_pem);
+	text_addf(&t,
+		  "current-context: x\n"
+		  "contexts: [{name: x, context: {cluster: x, user: x}}]\n"
+		  "clusters: [{name: x, cluster: {server: 'https://h'}}]\n"
+		  "users: [{name: x, user: {client-certificate: client.pem,"
+		  " client-key-data: %s}}]\n",
+		  key);
+	assert_int_equal(load(t.data, NULL, &c, &e), 0);
+	assert_null(c->client_key_file);
+	k8s_client_refresh(&now, c, 0, 1000000);
+	assert_string_equal(now.cert_pem, pair.cert);
+	assert_string_equal(now.key_pem, pair.key);
 	text_free(&t);
 }
 
@@ -404,6 +495,11 @@ int main(void)
 		cmocka_unit_test(the_current_context_is_taken),
 		cmocka_unit_test(another_context_can_be_chosen),
 		cmocka_unit_test(inline_data_wins_over_files),
+		cmocka_unit_test(
+			a_replaced_client_certificate_is_read_when_it_is_time),
+		cmocka_unit_test(
+			half_a_replacement_leaves_the_former_pair_in_use),
+		cmocka_unit_test(what_is_inline_is_never_read_again),
 		cmocka_unit_test(json_is_read_as_well),
 		cmocka_unit_test(what_we_cannot_honour_is_refused_by_name),
 		cmocka_unit_test(bad_fields_are_named_with_their_owner),

@@ -412,7 +412,7 @@ static void a_token_is_read_again_once_it_was_refused(void **state)
 	write_token("second");
 	get(&w, "/ok");
 	assert_string_equal(seen.authorization, "Bearer first");
-	k8s_http_token_refused(w.http);
+	k8s_http_refused(w.http);
 	get(&w, "/ok");
 	assert_string_equal(seen.authorization, "Bearer second");
 	stop(&w);
@@ -432,15 +432,15 @@ static void an_unreadable_token_leaves_the_older_one_in_use(void **state)
 	w.config.token_file = token_path;
 	write_token("first");
 	get(&w, "/ok");
-	assert_string_equal(k8s_http_token_error(w.http), "");
+	assert_string_equal(k8s_http_credentials_error(w.http), "");
 	for (size_t i = 0; i < ARRAY_SIZE(contents); i++) {
 		write_token(contents[i]);
-		k8s_http_token_refused(w.http);
+		k8s_http_refused(w.http);
 		get(&w, "/ok");
 		assert_string_equal(seen.authorization, "Bearer first");
 		assert_non_null(
-			strstr(k8s_http_token_error(w.http), token_path));
-		assert_null(strstr(k8s_http_token_error(w.http), "cret"));
+			strstr(k8s_http_credentials_error(w.http), token_path));
+		assert_null(strstr(k8s_http_credentials_error(w.http), "cret"));
 	}
 	remove(token_path);
 	get(&w, "/ok");
@@ -448,7 +448,7 @@ static void an_unreadable_token_leaves_the_older_one_in_use(void **state)
 	write_token("third");
 	get(&w, "/ok");
 	assert_string_equal(seen.authorization, "Bearer third");
-	assert_string_equal(k8s_http_token_error(w.http), "");
+	assert_string_equal(k8s_http_credentials_error(w.http), "");
 	stop(&w);
 	remove(token_path);
 }

@@ -23,6 +23,8 @@ struct k8s_config {
 	size_t ca_pem_len;
 	char *client_cert_pem, *client_key_pem; /* both or neither */
 	size_t client_cert_pem_len, client_key_pem_len;
+	/* Where these are from, to be read again; NULL: inline or none. */
+	char *client_cert_file, *client_key_file;
 	char *token;	  /* fixed, or NULL */
 	char *token_file; /* read again before it grows a minute old */
 	char *proxy_url;  /* or NULL */
@@ -42,6 +44,18 @@ DEFINE_FREEP(struct k8s_config, k8s_config_free)
  */
 int k8s_config_load(const char *path, const char *context,
 		    struct k8s_config **ret_config, struct errbuf *e);
+
+/**
+ * k8s_config_read_client() - The client certificate and its key as they are now
+ * @c:		With at least one of client_cert_file and client_key_file; what
+ *		is inline is taken from here
+ * @ret_cert:	Owned by the caller, as is @ret_key; a pair that matches
+ *
+ * Return: 0; -EINVAL: none, or no pair; -errno of a file; -ENOMEM
+ */
+int k8s_config_read_client(const struct k8s_config *c, char **ret_cert,
+			   size_t *ret_cert_len, char **ret_key,
+			   size_t *ret_key_len, struct errbuf *e);
 
 /**
  * k8s_config_in_cluster() - A pod's service account

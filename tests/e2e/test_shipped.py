@@ -98,6 +98,7 @@ def test_the_rights_are_to_read_three_kinds():
         ("", "services"): {"get", "list", "watch"},
         ("", "nodes"): {"get", "list", "watch"},
         ("discovery.k8s.io", "endpointslices"): {"get", "list", "watch"},
+        ("networking.k8s.io", "servicecidrs"): {"get", "list", "watch"},
     }
 
 

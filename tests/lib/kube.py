@@ -321,6 +321,9 @@ class Cluster:
                  "verbs": ["get", "list", "watch"]},
                 {"apiGroups": ["discovery.k8s.io"],
                  "resources": ["endpointslices"],
+                 "verbs": ["get", "list", "watch"]},
+                {"apiGroups": ["networking.k8s.io"],
+                 "resources": ["servicecidrs"],
                  "verbs": ["get", "list", "watch"]}]}
         self.api.create(self.role)
         self.api.create({

@@ -251,9 +251,17 @@ static int tell_workers(struct apply *a, size_t first)
 				     .n = a->changes.n - first};
 	if (!a->o.px || view.n == 0)
 		return 0;
+	/* Here the kernel takes over what it does not know yet ... */
+	if (affinity_leaves_proxy(&view))
+		affinity_tell(a->o.affinity, &a->changes,
+			      loop_now_ms(a->o.loop));
 	a->workers_due = px_apply(a->o.px, &view, a->generation + 1) < 0;
 	if (a->workers_due)
 		return -ENOMEM;
+	/* ... and here the proxy.  The first time the gate's opening does. */
+	if (a->synced)
+		affinity_learn_changes(a->o.affinity, &view,
+				       loop_now_ms(a->o.loop));
 	a->generation++;
 	a->waiting = true;
 	loop_timer_arm(a->o.loop, &a->late, loop_now_ms(a->o.loop) + LATE_MS);
@@ -296,6 +304,11 @@ static void begin_round(struct apply *a)
 		a->full_due = true;
 	if (!a->waiting)
 		commit(a);
+}
+
+const struct plan_changes *apply_pending(const struct apply *a)
+{
+	return &a->changes;
 }
 
 int apply_new(const struct apply_options *o, struct apply **ret_apply)

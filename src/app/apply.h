@@ -8,6 +8,7 @@
 
 #include "nodesplice/observe/observed.h"
 
+#include "affinity.h"
 #include "dataplane.h"
 #include "health_ports.h"
 
@@ -23,6 +24,7 @@ struct apply_options {
 	struct nfp *nfp;
 	struct conntrack *conntrack;
 	struct px *px; /* NULL: without the proxy */
+	struct affinity *affinity; /* the same */
 	struct observed *observed;
 	struct health_ports *health_ports;
 	void (*first_synced)(void *data); /* once */
@@ -35,5 +37,7 @@ DEFINE_FREEP(struct apply, apply_free)
 
 /* Something changed: the objects, the Node, the node's addresses. */
 void apply_wake(struct apply *a);
+/* What is planned and not in the kernel yet. */
+const struct plan_changes *apply_pending(const struct apply *a);
 /* px's applied(): every worker holds @generation. */
 void apply_acknowledged(struct apply *a, uint64_t generation);

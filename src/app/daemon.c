@@ -68,6 +68,7 @@ struct daemon {
 	struct conntrack *conntrack;
 	struct px *px;
 	struct health_ports *health_ports;
+	struct affinity *affinity; /* NULL without the proxy */
 	struct apply *apply;
 	struct input *input;
 	struct observed observed;
@@ -75,6 +76,7 @@ struct daemon {
 	struct server servers[SERVER_KIND_MAX_];
 	struct control *control;
 	struct gate gate;
+	uint64_t refreshed_ms; /* the kernel's gate; 0: never */
 	struct loop_fd signals;
 	struct timer tick, bind_retry, drain;
 	uint64_t drain_until_ms;
@@ -88,6 +90,7 @@ static void daemon_free(struct daemon *d)
 		return;
 	input_freep(&d->input);
 	apply_freep(&d->apply);
+	affinity_freep(&d->affinity);
 	health_ports_freep(&d->health_ports);
 	control_freep(&d->control);
 	for (size_t i = 0; i < SERVER_KIND_MAX_; i++)
@@ -149,10 +152,16 @@ static void judge_gate(struct daemon *d, uint64_t now_ms)
 	if (nfp_intercepted_n(d->nfp, &r.intercepted_n) < 0)
 		r.intercepted_n = d->gate.intercepted_n;
 	open = gate_decide(&d->gate, &r, now_ms, &why);
+	/* Without refreshes the kernel has closed it, whatever we think: we may
+	 * have been stopped ourselves. */
+	if (open && now_ms > d->refreshed_ms + 2 * GATE_TICK_MS)
+		affinity_learn_all(d->affinity, now_ms);
 	if (open && nfp_heartbeat(d->nfp) < 0) {
 		open = false;
 		why = "heartbeats can't be sent";
 	}
+	if (open)
+		d->refreshed_ms = now_ms;
 	if (open != d->observed.gate.open) {
 		if (open)
 			log_info("the gate is open: TCP goes through the "
@@ -162,6 +171,10 @@ static void judge_gate(struct daemon *d, uint64_t now_ms)
 				 "connections: %s",
 				 why);
 	}
+	if (!open && d->observed.gate.open)
+		affinity_tell(d->affinity, apply_pending(d->apply), now_ms);
+	else if (open && apply_pending(d->apply)->n == 0)
+		affinity_tick(d->affinity, now_ms);
 	observed_gate(&d->observed, open, why, now_ms);
 }
 
@@ -266,6 +279,7 @@ static void begin_end(struct daemon *d)
 	}
 	d->draining = true;
 	notify_send("STOPPING=1");
+	affinity_tell(d->affinity, apply_pending(d->apply), now_ms);
 	if (nfp_close_intercept(d->nfp, &e) < 0)
 		log_warn("the intercept goes with this process only: %s",
 			 e.text);
@@ -444,6 +458,7 @@ static void warn_of_conflicts(struct daemon *d)
 static int open_proxy(struct daemon *d, struct errbuf *e)
 {
 	struct px_options po;
+	int r;
 
 	d->ctx.intercept = d->o.proxy;
 	d->observed.proxy.off_why = d->proxy_off_why;
@@ -455,7 +470,10 @@ static int open_proxy(struct daemon *d, struct errbuf *e)
 			 "port again within 10 s after this process was killed "
 			 "may be refused");
 	dataplane_proxy(&d->o, &po);
-	return px_start(d->loop, &po, on_applied, d, &d->px, e);
+	r = px_start(d->loop, &po, on_applied, d, &d->px, e);
+	if (r == 0 && affinity_new(d->plan, d->nfp, d->px, &d->affinity) < 0)
+		r = errf(e, -ENOMEM, "out of memory");
+	return r;
 }
 
 static void lend(struct daemon *d)
@@ -517,6 +535,7 @@ static int open_apply(struct daemon *d)
 		.nfp = d->nfp,
 		.conntrack = d->conntrack,
 		.px = d->px,
+		.affinity = d->affinity,
 		.observed = &d->observed,
 		.first_synced = on_first_synced,
 		.data = d,

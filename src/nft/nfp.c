@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nfp_clients.h"
 #include "nfp_floor.h"
 #include "nfp_forget.h"
 #include "nfp_gate.h"
@@ -47,6 +48,7 @@ struct nfp {
 	uint64_t full_syncs, repairs;
 	uint64_t elements_added, elements_deleted;
 	uint64_t heartbeats, heartbeats_failed;
+	uint64_t clients_written, clients_failed;
 	struct nfp_intercept_counts counts; /* as last read */
 };
 
@@ -371,6 +373,37 @@ int nfp_open_intercept(struct nfp *n, const struct plan *plan, struct errbuf *e)
 	return nfp_sync(n, plan, e);
 }
 
+int nfp_clients_write(struct nfp *n, const struct nfp_client *clients,
+		      size_t clients_n, struct errbuf *e)
+{
+	cleanup_(nfp_batch_free) struct nfp_batch b = {0};
+	size_t elements_n = 0;
+	int r = 0;
+
+	if (!n->synced)
+		r = errf(e, -ESTALE, "a full sync is due");
+	else if (nfp_clients_add(&b, clients, clients_n, &elements_n) < 0)
+		r = errf(e, -ENOMEM, "out of memory");
+	else if (b.len)
+		r = nfp_socket_commit(n->socket, &b, e);
+	if (r < 0)
+		n->clients_failed += clients_n;
+	else
+		n->clients_written += elements_n;
+	return r;
+}
+
+int nfp_clients_read(const struct plan_port *const *ports, size_t ports_n,
+		     nfp_client_fn fn, void *data)
+{
+	cleanup_(nfp_socket_freep) struct nfp_socket *s = NULL;
+	int r = ports_n ? nfp_socket_open(&s, NULL) : 0;
+
+	for (size_t i = 0; r == 0 && i < ports_n; i++)
+		r = nfp_clients_list(s, ports[i], fn, data);
+	return r;
+}
+
 void nfp_stats(const struct nfp *n, struct nfp_stats *ret_stats)
 {
 	struct nfp_socket_stats socket;
@@ -390,6 +423,8 @@ void nfp_stats(const struct nfp *n, struct nfp_stats *ret_stats)
 		.last_transaction_us = socket.last_transaction_us,
 		.heartbeats = n->heartbeats,
 		.heartbeats_failed = n->heartbeats_failed,
+		.clients_written = n->clients_written,
+		.clients_failed = n->clients_failed,
 		.intercepted = n->counts.intercepted,
 		.direct_dropped = n->counts.direct,
 		.bridge_legs_lost = n->counts.no_room,

@@ -80,6 +80,13 @@ bool nfp_affinity_applies(const struct plan_port *p)
 	return u.scope[SELECT_SCOPE_CLUSTER] || u.scope[SELECT_SCOPE_LOCAL];
 }
 
+bool nfp_affinity_has_endpoint(const struct plan_port *p, size_t endpoint)
+{
+	const struct uses u = uses_of(p);
+
+	return is_used(&u, &p->endpoints[endpoint]);
+}
+
 /* "default/web-tcp-80" */
 static int format_port(const struct plan_port *p, const char *prefix, char *buf)
 {

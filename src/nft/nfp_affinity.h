@@ -31,6 +31,8 @@ const char *nfp_affinity_chain_name(const struct plan_port *p,
 const char *nfp_affinity_endpoint_name(const struct plan_port *p,
 				       const struct sockad *endpoint,
 				       char *buf);
+/* Whether an endpoint of such a port has a set: one that a view may pick. */
+bool nfp_affinity_has_endpoint(const struct plan_port *p, size_t endpoint);
 /* Whether a chain's or set's name can only be of this kind. */
 bool nfp_affinity_is_name(const char *name);
 /* A name in one number, which is never one of nfp_names.h; 0: not such a name.

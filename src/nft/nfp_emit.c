@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <arpa/inet.h>
+#include <endian.h>
 #include <libnftnl/udata.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -108,6 +109,12 @@ void nfp_emit(struct nfp_emitter *m, const struct nfp_emitted *element)
 		put_goto(m->nlh, element->goto_chain);
 	if (element->comment)
 		put_comment(m->nlh, element->comment);
+	if (element->timeout_ms)
+		mnl_attr_put_u64(m->nlh, NFTA_SET_ELEM_TIMEOUT,
+				 htobe64(element->timeout_ms));
+	if (element->left_ms)
+		mnl_attr_put_u64(m->nlh, NFTA_SET_ELEM_EXPIRATION,
+				 htobe64(element->left_ms));
 	mnl_attr_nest_end(m->nlh, nest);
 }
 

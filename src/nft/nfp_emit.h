@@ -31,6 +31,8 @@ struct nfp_emitted {
 	uint32_t value_n;
 	const char *goto_chain; /* of a verdict map */
 	const char *comment;	/* "namespace/name:port" */
+	uint64_t timeout_ms;	/* of a set with timeouts */
+	uint64_t left_ms;	/* of it; 0: all */
 };
 
 /* Begin a run of elements of one set; nothing is written without elements. */

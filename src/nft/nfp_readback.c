@@ -227,7 +227,7 @@ static int list_elements(const struct nlmsghdr *nlh, void *data)
 
 /* A request about our table; @set may be NULL. */
 static int request(struct nfp_socket *s, uint16_t type, uint16_t flags,
-		   const char *set, mnl_cb_t cb, struct listing *l)
+		   const char *set, mnl_cb_t cb, void *data)
 {
 	uint8_t buf[512];
 	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
@@ -244,7 +244,13 @@ static int request(struct nfp_socket *s, uint16_t type, uint16_t flags,
 	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, NFP_FLOOR_TABLE);
 	if (set)
 		mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set);
-	return nfp_socket_dump(s, nlh, cb, l);
+	return nfp_socket_dump(s, nlh, cb, data);
+}
+
+int nfp_readback_elements(struct nfp_socket *s, const char *set, mnl_cb_t cb,
+			  void *data)
+{
+	return request(s, NFT_MSG_GETSETELEM, NLM_F_DUMP, set, cb, data);
 }
 
 static int read_table(struct nfp_socket *s, struct listing *l)

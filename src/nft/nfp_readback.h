@@ -58,3 +58,12 @@ struct nfp_readback {
 int nfp_readback(unsigned int attempts, struct nfp_readback *ret_rb,
 		 struct errbuf *e);
 void nfp_readback_free(struct nfp_readback *rb); /* leaves it empty */
+
+/**
+ * nfp_readback_elements() - List one set of the floor
+ * @cb:		Gets each message
+ *
+ * Return: 0; -ENOENT: there is no such set; -EAGAIN: not consistent; -errno
+ */
+int nfp_readback_elements(struct nfp_socket *s, const char *set, mnl_cb_t cb,
+			  void *data);

@@ -94,6 +94,7 @@ static void json_stats(const struct explained_endpoint *ep,
 	jout_u64(t, "openConnections", s->open);
 	jout_u64(t, "connections", s->connections);
 	jout_u64(t, "failures", s->failures);
+	jout_u64(t, "affinityClients", s->affinity_clients_n);
 	jout_u64(t, "consecutiveFailures", s->consecutive_failures);
 	jout_u64(t, "ejections", s->ejections_n);
 	json_ejection(s, m, t);
@@ -130,6 +131,10 @@ static void json_port(const struct explained_port *xp, const struct moment *m,
 	jout_u64(t, "port", port->port);
 	jout_string(t, "family",
 		    observed_family_name(observed_family_of(port->family)));
+	if (port->affinity_s)
+		jout_u64(t, "affinityTimeoutSeconds", port->affinity_s);
+	else
+		jout_null(t, "affinityTimeoutSeconds");
 	jout_open(t, "frontends", "[");
 	for (size_t i = 0; i < port->frontends_n; i++)
 		json_frontend(&port->frontends[i], t);

@@ -140,6 +140,9 @@ static void text_endpoint(const struct explained_endpoint *ep, bool uses_local,
 		  s->open, s->connections, s->failures,
 		  s->consecutive_failures);
 	text_state(s, now_ms, t);
+	if (s->affinity_clients_n)
+		text_addf(t, "; %" PRIu32 " clients keep it",
+			  s->affinity_clients_n);
 	text_add(t, "\n");
 }
 
@@ -148,11 +151,17 @@ static void text_port(const struct explained_port *xp, uint64_t now_ms,
 {
 	const struct plan_port *port = xp->port;
 	bool uses_local = explained_uses_local(port);
-	char range[CIDR_STRLEN];
+	char range[CIDR_STRLEN], quiet[HUMAN_DURATION_STRLEN];
 
 	text_addf(t, "\n%s %u/%s %s\n", port->name, port->port,
 		  protocol_name(port->protocol),
 		  observed_family_name(observed_family_of(port->family)));
+	if (port->affinity_s)
+		text_addf(t,
+			  "  sessionAffinity ClientIP: a client keeps its "
+			  "endpoint until it was quiet for %s\n",
+			  human_duration(port->affinity_s * UINT64_C(1000),
+					 quiet));
 	text_add(t, "  frontends\n");
 	for (size_t i = 0; i < port->frontends_n; i++)
 		text_frontend(port, &port->frontends[i], t);

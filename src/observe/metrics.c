@@ -162,6 +162,12 @@ static void print_floor(const struct observed_floor *floor, struct text *t)
 		     "heartbeats sent to keep the gate open", s.heartbeats);
 	mout_counter(t, "nodesplice_gate_refreshes_failed_total",
 		     "heartbeats that could not be sent", s.heartbeats_failed);
+	mout_counter(t, "nodesplice_affinity_written_total",
+		     "clients that keep an endpoint, written to the kernel",
+		     s.clients_written);
+	mout_counter(t, "nodesplice_affinity_write_failed_total",
+		     "those of them that the kernel did not take",
+		     s.clients_failed);
 	mout_counter(t, "nodesplice_intercepted_connections_total",
 		     "connections that the kernel sent to the proxy",
 		     s.intercepted);

@@ -48,6 +48,8 @@ static const struct column columns[] = {
 	       bytes_out),
 	COLUMN("endpoints", "gauge", "endpoints that may be picked",
 	       endpoints_n),
+	COLUMN("affinity_clients", "gauge", "clients that keep an endpoint",
+	       affinity_clients_n),
 	COLUMN("ejected_endpoints", "gauge", "endpoints out of rotation now",
 	       ejected_n),
 };
@@ -141,6 +143,7 @@ static void add_to_others(struct px_service_stats *sum,
 	sum->bytes_out += s->bytes_out;
 	sum->endpoints_n += s->endpoints_n;
 	sum->ejected_n += s->ejected_n;
+	sum->affinity_clients_n += s->affinity_clients_n;
 }
 
 static int append_row(struct rows *r, const char *port_name, uint8_t family,

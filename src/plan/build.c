@@ -438,17 +438,6 @@ static void newest_change(const struct endpoint_slice *s, void *data)
 		*newest = s->changed_ms;
 }
 
-/* The proxy knows no affinity yet. */
-static bool spreads_clients(const struct service_plan *sp)
-{
-	for (size_t i = 0; i < sp->ports_n; i++) {
-		if (sp->proxied && sp->ports[i].affinity_s &&
-		    sp->ports[i].protocol == PROTOCOL_TCP)
-			return true;
-	}
-	return false;
-}
-
 int build_service_plan(const struct service *s, const struct store *st,
 		       const struct plan_context *ctx,
 		       const struct wanted_frontends *wanted,
@@ -469,9 +458,6 @@ int build_service_plan(const struct service *s, const struct store *st,
 	sp->health_check_port = s->health_check_node_port;
 	store_each_slice(st, s->key, newest_change, &sp->changed_ms);
 	r = sink.r ? sink.r : build_ports(&b);
-	if (r == 0 && spreads_clients(sp))
-		r = add_problem(sp, "sessionAffinity: ClientIP of TCP is "
-				    "served in mode kernel alone");
 	if (r < 0)
 		return r;
 	*ret_plan = TAKE_PTR(sp);

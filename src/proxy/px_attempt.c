@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "px_attempt.h"
 #include "nodesplice/base/mem.h"
+#include "px_affinity.h"
 #include "px_peer.h"
 #include "px_pick.h"
 
@@ -109,6 +110,68 @@ static void attempt_failed(struct px_conn *c, enum px_connect_result r)
 	c->endpoint = NULL;
 }
 
+static bool pick(struct px_conn *c, const struct px_scope *scope,
+		 uint64_t now_ms, struct px_choice *ret_choice)
+{
+	return px_pick(scope->endpoints, scope->endpoints_n, c->tried,
+		       c->tried_n, &px_conn_conf(c)->policy, now_ms,
+		       &c->worker->rnd, ret_choice);
+}
+
+/* Have the client keep the choice; false: it keeps another one meanwhile. */
+static bool keep(struct px_conn *c, const struct px_endpoint *seen,
+		 const struct px_choice *choice, uint64_t now_ms)
+{
+	struct px_stats *s = &c->worker->stats;
+
+	switch (px_affinity_claim(px_conn_conf(c)->affinity, &c->client, seen,
+				  choice->endpoint, now_ms)) {
+	case PX_AFFINITY_OVERTAKEN:
+		return false;
+	case PX_AFFINITY_EVICTED:
+	case PX_AFFINITY_NO_ROOM:
+		px_count(&s->affinity_lost, 1);
+		return true;
+	case PX_AFFINITY_KEPT:
+	case PX_AFFINITY_ANSWER_MAX_:
+		break;
+	}
+	if (seen && seen != choice->endpoint)
+		px_count(&s->affinity_moved, 1);
+	return true;
+}
+
+/*
+ * The endpoint that the client keeps comes first, as long as it can be used: it
+ * is in the scope of this frontend, not ejected, and this connection has not
+ * failed on it.  Else the client gets another one, and keeps that: its session
+ * was lost with the endpoint, and going back would lose it once more.
+ */
+static bool choose(struct px_conn *c, const struct px_scope *scope,
+		   uint64_t now_ms, struct px_choice *ret_choice)
+{
+	struct px_affinity *affinity = px_conn_conf(c)->affinity;
+	const struct policy *p = &px_conn_conf(c)->policy;
+	const struct px_endpoint *seen;
+	struct sockad at;
+
+	if (!affinity)
+		return pick(c, scope, now_ms, ret_choice);
+	for (;;) {
+		seen = px_affinity_find(affinity, &c->client, now_ms, &at);
+		if ((!seen ||
+		     !px_pick_kept(scope->endpoints, scope->endpoints_n, seen,
+				   &at, c->tried, c->tried_n, p, now_ms,
+				   ret_choice)) &&
+		    !pick(c, scope, now_ms, ret_choice))
+			return false;
+		if (keep(c, seen, ret_choice, now_ms))
+			return true;
+		px_endpoint_report(ret_choice->endpoint, p, ret_choice->role,
+				   OUTLIER_ABANDONED, now_ms);
+	}
+}
+
 void px_attempt_next(struct px_conn *c)
 {
 	struct px_worker *w = c->worker;
@@ -120,9 +183,7 @@ void px_attempt_next(struct px_conn *c)
 
 	while (r != PX_CONNECT_NO_SOURCE && c->tried_n < PX_ATTEMPTS_MAX &&
 	       c->tried_n < px_conn_setting(c, POLICY_CONNECT_ATTEMPTS) &&
-	       px_pick(scope->endpoints, scope->endpoints_n, c->tried,
-		       c->tried_n, &px_conn_conf(c)->policy, now_ms, &w->rnd,
-		       &choice)) {
+	       choose(c, scope, now_ms, &choice)) {
 		c->endpoint = choice.endpoint;
 		c->role = choice.role;
 		r = begin_attempt(c);

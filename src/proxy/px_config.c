@@ -93,6 +93,7 @@ int px_conf_new(const struct plan_port *port, const struct policy *policy,
 	c->refs = 1;
 	c->policy = *policy;
 	c->group = px_group_ref(group);
+	c->affinity = port->affinity_s ? group->affinity : NULL;
 	for (int s = 0; r == 0 && s < SELECT_SCOPE_MAX_; s++)
 		r = add_scope(c, port, (enum select_scope)s);
 	if (r == 0)

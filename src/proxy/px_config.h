@@ -32,6 +32,7 @@ struct px_conf {
 	uint32_t refs; /* atomic */
 	struct policy policy;
 	struct px_group *group; /* owned reference; counters and ejections */
+	struct px_affinity *affinity; /* the group's; NULL: none */
 	struct px_scope scope[SELECT_SCOPE_MAX_];
 	struct px_frontend *frontends; /* owned; those that are proxied */
 	size_t frontends_n;

@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "px_affinity.h"
 #include "px_eptable.h"
 
 #define ONE_ENDPOINT (1ull << 32)
@@ -31,6 +32,7 @@
 
 struct px_eptable {
 	struct px_group *groups4, *groups6; /* by name; owned references */
+	struct px_affinity_common affinity;
 };
 
 static uint64_t load(const _Atomic uint64_t *word)
@@ -70,8 +72,16 @@ void px_group_unref(struct px_group *g)
 {
 	if (!drop_reference(&g->refs))
 		return;
+	if (g->affinity)
+		px_affinity_free(g->affinity);
 	free(g->name);
 	free(g);
+}
+
+struct px_endpoint *px_endpoint_ref(struct px_endpoint *ep)
+{
+	atomic_fetch_add_explicit(&ep->refs, 1, memory_order_relaxed);
+	return ep;
 }
 
 void px_endpoint_unref(struct px_endpoint *ep)
@@ -146,6 +156,8 @@ static void group_drop(struct px_group **groups, struct px_group *g)
 
 	HASH_DELETE(hh, *groups, g);
 	g->endpoints_n = 0;
+	if (g->affinity)
+		px_affinity_set_timeout(g->affinity, 0);
 	for (size_t i = 0; i < n; i++)
 		endpoint_leave(endpoints[i]);
 	free(endpoints);
@@ -213,8 +225,7 @@ int px_group_endpoint(const struct px_group *g, const struct sockad *at,
 
 	if (!ep)
 		return -ENOENT;
-	atomic_fetch_add_explicit(&ep->refs, 1, memory_order_relaxed);
-	*ret_endpoint = ep;
+	*ret_endpoint = px_endpoint_ref(ep);
 	return 0;
 }
 
@@ -300,6 +311,24 @@ static int add_group(struct px_eptable *t, const struct plan_port *port,
 	return 0;
 }
 
+struct px_affinity_common *px_eptable_common(struct px_eptable *t)
+{
+	return &t->affinity;
+}
+
+static int set_affinity(struct px_eptable *t, struct px_group *g,
+			const struct plan_port *port)
+{
+	int r = 0;
+
+	if (port->affinity_s && !g->affinity)
+		r = px_affinity_new(&t->affinity, &g->affinity);
+	if (r == 0 && g->affinity)
+		px_affinity_set_timeout(g->affinity,
+					port->affinity_s * UINT64_C(1000));
+	return r;
+}
+
 int px_eptable_set(struct px_eptable *t, const struct plan_port *port,
 		   struct px_group **ret_group)
 {
@@ -309,7 +338,9 @@ int px_eptable_set(struct px_eptable *t, const struct plan_port *port,
 
 	if (r < 0)
 		return r;
-	r = set_endpoints(g, port);
+	r = set_affinity(t, g, port);
+	if (r == 0)
+		r = set_endpoints(g, port);
 	if (r < 0) {
 		if (fresh)
 			group_drop(groups_of(t, port->family), g);
@@ -335,6 +366,8 @@ void px_group_read(const struct px_group *g, struct px_service_stats *ret_stats)
 		.bytes_out = load(&g->count.bytes_out),
 		.endpoints_n = (uint32_t)(census / ONE_ENDPOINT),
 		.ejected_n = (uint32_t)census,
+		.affinity_clients_n =
+			g->affinity ? px_affinity_clients_n(g->affinity) : 0,
 	};
 }
 
@@ -360,6 +393,8 @@ void px_endpoint_read(const struct px_endpoint *ep, const struct policy *p,
 		.open = px_endpoint_open(ep),
 		.connections = load(&ep->connected),
 		.failures = load(&ep->failed),
+		.affinity_clients_n = atomic_load_explicit(
+			&ep->affinity_n, memory_order_relaxed),
 		.consecutive_failures = o.failures,
 		.ejections_n = o.ejections,
 		.ejected_until_ms = outlier_is_out(&o) ? o.at_ms : 0,

@@ -20,6 +20,9 @@
 #include "nodesplice/proxy/stats.h"
 #include "outlier.h"
 
+struct px_affinity;
+struct px_affinity_common;
+
 struct px_endpoint {
 	struct sockad at;
 	struct px_group *group; /* owned reference */
@@ -29,6 +32,7 @@ struct px_endpoint {
 	_Atomic uint64_t connected; /* ever */
 	_Atomic uint64_t failed;    /* ever */
 	_Atomic uint32_t last_verdict; /* enum outlier_verdict, of failures */
+	_Atomic uint32_t affinity_n;   /* clients that keep it */
 };
 
 /* Counters of a Service port that px_conn.c writes itself. */
@@ -45,6 +49,7 @@ struct px_group {
 	_Atomic uint64_t open, connected, failed;
 	_Atomic uint64_t ejections;
 	_Atomic uint64_t ejections_capped; /* CAPPED and LAST */
+	struct px_affinity *affinity;	   /* owned; NULL: never had any */
 	/* The control thread's. */
 	char *name; /* plan_port.name; owned */
 	uint8_t family;
@@ -75,12 +80,15 @@ void px_eptable_drop(struct px_eptable *t, const char *name, uint8_t family);
 /* Return: NULL: none; borrowed from the table */
 struct px_group *px_eptable_find(const struct px_eptable *t, const char *name,
 				 uint8_t family);
+/* Shared by the affinity of all groups. */
+struct px_affinity_common *px_eptable_common(struct px_eptable *t);
 typedef void (*px_group_fn)(const struct px_group *g, void *data);
 void px_eptable_each(const struct px_eptable *t, px_group_fn fn, void *data);
 
 struct px_group *px_group_ref(struct px_group *g);
 void px_group_unref(struct px_group *g); /* any thread */
 DEFINE_FREEP(struct px_group, px_group_unref)
+struct px_endpoint *px_endpoint_ref(struct px_endpoint *ep);
 void px_endpoint_unref(struct px_endpoint *ep); /* any thread */
 
 /**

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <stdlib.h>
+
 #include "px_pick.h"
 
 /*
@@ -103,5 +105,33 @@ bool px_pick(struct px_endpoint *const *endpoints, size_t endpoints_n,
 		return false;
 	px_endpoint_opened(c.endpoint);
 	*ret_choice = c;
+	return true;
+}
+
+static int compare_at(const void *key, const void *item)
+{
+	struct px_endpoint *const *ep = item;
+
+	return sockad_compare(key, &(*ep)->at);
+}
+
+bool px_pick_kept(struct px_endpoint *const *endpoints, size_t endpoints_n,
+		  const struct px_endpoint *kept, const struct sockad *at,
+		  struct px_endpoint *const *tried, size_t tried_n,
+		  const struct policy *p, uint64_t now_ms,
+		  struct px_choice *ret_choice)
+{
+	const struct picking k = {.tried = tried, .tried_n = tried_n};
+	struct px_endpoint *const *found = NULL;
+	enum outlier_role role;
+
+	if (endpoints_n > 0)
+		found = bsearch(at, endpoints, endpoints_n, sizeof(*endpoints),
+				compare_at);
+	if (!found || *found != kept || was_tried(&k, *found) ||
+	    !px_endpoint_enter(*found, p, now_ms, &role))
+		return false;
+	px_endpoint_opened(*found);
+	*ret_choice = (struct px_choice){*found, role};
 	return true;
 }

@@ -33,3 +33,17 @@ bool px_pick(struct px_endpoint *const *endpoints, size_t endpoints_n,
 	     struct px_endpoint *const *tried, size_t tried_n,
 	     const struct policy *p, uint64_t now_ms, struct rnd *rnd,
 	     struct px_choice *ret_choice);
+
+/**
+ * px_pick_kept() - Choose an endpoint that the client keeps, as px_pick()
+ * @endpoints:	Sorted by at
+ * @kept:	Perhaps gone: compared only
+ * @at:		Its address
+ *
+ * Return: false: it is not of this scope, was tried, or is out of the rotation
+ */
+bool px_pick_kept(struct px_endpoint *const *endpoints, size_t endpoints_n,
+		  const struct px_endpoint *kept, const struct sockad *at,
+		  struct px_endpoint *const *tried, size_t tried_n,
+		  const struct policy *p, uint64_t now_ms,
+		  struct px_choice *ret_choice);

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """sessionAffinity ClientIP: a client keeps its endpoint.
 
-By UDP and by TCP through the kernel.
+By UDP, by TCP through the kernel and through the proxy, and from the one to the
+other.
 """
 import itertools
+import os
+import signal
 
 import pytest
 
-from lib import client, objects, poll
+from lib import client, objects, poll, web
 
 PORT = {"TCP": 8380, "UDP": 8353}
 CLIENTS = 4
 _serial = itertools.count(1)
 
 each_way = pytest.mark.parametrize(
-    "mode,proto", [("kernel", "TCP"), ("kernel", "UDP")])
+    "mode,proto", [("proxy", "TCP"), ("kernel", "TCP"), ("kernel", "UDP")])
 
 
 class Sticky:
@@ -151,6 +154,20 @@ def test_the_local_set_is_never_left_for_it(
     assert names[0] in local and names == names[:1] * 8
 
 
+def told(world, sticky, names):
+    """Wait until the kernel knows as many clients as the proxy."""
+    key = "/".join(sticky.service["metadata"][k]
+                   for k in ("namespace", "name"))
+
+    def probe():
+        listing = world.node.ns.run("nft", "list", "table", "inet",
+                                    "nodesplice").stdout
+        return sum(part.count(" expires ")
+                   for part in listing.split("\tset ")[1:]
+                   if key in part.split()[0]) == len(names)
+    poll.until(probe, "the kernel to know the proxy's clients")
+
+
 @pytest.mark.parametrize("kill", [False, True], ids=["SIGTERM", "SIGKILL"])
 @each_way
 def test_a_restart_keeps_it(
@@ -159,5 +176,92 @@ def test_a_restart_keeps_it(
     applied(*sticky.objects)
     clients = [c for c in clients if c is not world.node]
     names = kept(sticky, clients)
+    if mode == "proxy":
+        told(world, sticky, names)
     subject.restart(kill)
     assert kept(sticky, clients) == names
+
+
+def test_a_kill_leaves_clients_at_their_endpoint(
+        world, applied, subject, hosts, clients, family):
+    sticky = Sticky(world, family, "TCP", hosts, "proxy")
+    applied(*sticky.objects)
+    clients = [c for c in clients if c is not world.node]
+    names = kept(sticky, clients)
+    told(world, sticky, names)
+    subject.daemon.close()
+    try:
+        assert kept(sticky, clients) == names
+    finally:
+        subject.start()
+    # What the kernel has learnt meanwhile the proxy knows.
+    assert kept(sticky, clients) == names
+
+
+def test_what_the_kernel_learns_while_the_proxy_hangs_is_kept(
+        world, applied, subject, hosts, clients, family):
+    sticky = Sticky(world, family, "TCP", hosts, "proxy")
+    applied(*sticky.objects)
+    first, *others = [c for c in clients if c is not world.node]
+    os.kill(subject.daemon.pid, signal.SIGSTOP)
+    try:
+        # What is intercepted until the gate closes waits in vain.
+        poll.until(lambda: client.ask(first, *sticky.frontends[0],
+                                      timeout_s=0.5), "the kernel to serve")
+        names = kept(sticky, others)
+    finally:
+        os.kill(subject.daemon.pid, signal.SIGCONT)
+    for host in others:
+        with web.connect_carried(subject, host, sticky.frontends[0]) as c:
+            assert c.first["name"] == names[host.name]
+
+
+def test_changes_of_mode_keep_it(world, applied, hosts, clients, family):
+    sticky = Sticky(world, family, "TCP", hosts, "proxy")
+    applied(*sticky.objects)
+    clients = [c for c in clients if c is not world.node]
+    names = kept(sticky, clients)
+    for mode in ("kernel", "proxy", "kernel", "proxy"):
+        applied(sticky.mode(mode))
+        assert kept(sticky, clients) == names
+
+
+def test_clients_of_a_dead_endpoint_get_another_one_and_keep_that(
+        world, applied, subject, hosts, family):
+    pod = world.pod("keep-dying")
+    backend = world.serve(pod, PORT["TCP"])
+    sticky = Sticky(world, family, "TCP", [pod], "proxy")
+    applied(*sticky.objects)
+    assert sticky.ask(world.external) == pod.name
+    sticky.hosts = [pod, *hosts]
+    applied(sticky.slice)
+    assert sticky.ask(world.external) == pod.name
+    backend.close()
+    other = sticky.ask(world.external)
+    assert other != pod.name
+    # It comes back, but the session is elsewhere by now.
+    world.serve(pod, PORT["TCP"])
+    assert [sticky.ask(world.external) for _ in range(8)] == [other] * 8
+    assert subject.daemon.metric("nodesplice_proxy_affinity_moved_total")
+
+
+def test_explain_and_metrics_tell_it(
+        world, applied, subject, hosts, clients, family):
+    sticky = Sticky(world, family, "TCP", hosts, "proxy")
+    applied(*sticky.objects)
+    clients = [c for c in clients if c is not world.node]
+    names = list(kept(sticky, clients).values())
+    name = sticky.service["metadata"]["name"]
+    told_by_name = {}
+    for port in subject.daemon.explain(
+            f"default/{name}")["services"][0]["ports"]:
+        assert port["affinityTimeoutSeconds"] == 10800
+        for e in port["endpoints"]:
+            told_by_name[e["address"].rpartition(":")[0].strip("[]")] = (
+                e["proxy"]["affinityClients"])
+    assert told_by_name == {h.addr(family): names.count(h.name)
+                            for h in hosts}
+    assert subject.daemon.metric("nodesplice_service_affinity_clients",
+                                 service=name) == len(names)
+    poll.until(lambda: subject.daemon.metric(
+        "nodesplice_affinity_written_total"), "clients written")

@@ -17,6 +17,7 @@ struct rig {
 	struct policy policy;
 	struct px_endpoint *endpoints[RIG_N]; /* references */
 	size_t endpoints_n;
+	uint32_t affinity_s; /* of the next rig_set() */
 };
 
 static inline struct sockad rig_at(uint8_t last)
@@ -37,6 +38,7 @@ static inline void rig_set(struct rig *r, const uint8_t *lasts, size_t n)
 		.family = AF_INET,
 		.endpoints = endpoints,
 		.endpoints_n = n,
+		.affinity_s = r->affinity_s,
 	};
 	struct px_group *group;
 

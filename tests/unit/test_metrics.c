@@ -357,11 +357,11 @@ static void above_the_limit_service_ports_are_summed(void **state)
 	}
 	assert_in_range(series_n, LIMIT_METRIC_SERIES - 20,
 			LIMIT_METRIC_SERIES + 20);
-	/* 10 000 series are 909 rows of 11. */
+	/* 10 000 series are 833 rows of 12. */
 	assert_line(all, "nodesplice_service_connections_total"
 			 "{namespace=\"\",service=\"\",port=\"\","
-			 "ip_family=\"\"} 1091");
-	assert_line(all, "nodesplice_service_rows_aggregated 1091");
+			 "ip_family=\"\"} 1167");
+	assert_line(all, "nodesplice_service_rows_aggregated 1167");
 	free(all);
 }
 

@@ -4,6 +4,7 @@
 #include "floor_rig.h"
 
 #include "../../src/nft/nfp_affinity.h"
+#include "../../src/nft/nfp_clients.h"
 
 #define LIST  "nft list table inet nodesplice"
 #define SET_2 "affinity4-default/web-tcp-80-10.244.1.2-8080"
@@ -275,6 +276,142 @@ static void syncs_repair_it(void **state)
 	}
 }
 
+/* --- what others know ---------------------------------------------------- */
+
+static struct nfp_client a_client(const struct service_plan *sp,
+				  const char *address, const char *endpoint,
+				  const char *before, uint64_t left_ms)
+{
+	struct nfp_client c = {.port = &sp->ports[0],
+			       .client = at(address).addr,
+			       .at = at(endpoint),
+			       .left_ms = left_ms};
+
+	if (before)
+		c.before = at(before);
+	return c;
+}
+
+static void tell(struct rig *rig, const struct nfp_client *clients, size_t n)
+{
+	struct nfp_batch b = {0};
+	struct errbuf e = {""};
+	size_t elements_n;
+
+	assert_int_equal(nfp_clients_add(&b, clients, n, &elements_n), 0);
+	if (nfp_socket_commit(rig->socket, &b, &e) < 0)
+		fail_msg("%s", e.text);
+	nfp_batch_free(&b);
+}
+
+struct listed {
+	char text[256]; /* "192.0.2.7>10.244.1.2:8080 " */
+	uint64_t left_ms;
+};
+
+static int on_client(const struct nfp_client *c, void *data)
+{
+	char client[ADDR_STRLEN], endpoint[SOCKAD_STRLEN];
+	struct listed *l = data;
+	size_t n = strlen(l->text);
+
+	snprintf(l->text + n, sizeof(l->text) - n, "%s>%s ",
+		 addr_format(&c->client, client),
+		 sockad_format(&c->at, endpoint));
+	l->left_ms = c->left_ms;
+	return 0;
+}
+
+static struct listed list(const struct service_plan *sp)
+{
+	cleanup_(nfp_socket_freep) struct nfp_socket *s = NULL;
+	struct listed l = {.left_ms = 0};
+
+	assert_int_equal(nfp_socket_open(&s, NULL), 0);
+	assert_int_equal(nfp_clients_list(s, &sp->ports[0], on_client, &l), 0);
+	return l;
+}
+
+#define EP_2 "10.244.1.2:8080"
+#define EP_3 "10.244.2.2:8080"
+
+static void what_is_told_is_remembered_for_the_time_left(void **state)
+{
+	cleanup_(rig_freep) struct rig *rig = rig_new();
+	cleanup_(service_plan_freep) struct service_plan *sp = sticky();
+	const struct nfp_client first =
+		a_client(sp, "192.0.2.7:1", EP_2, NULL, 5000000);
+	const struct nfp_client again =
+		a_client(sp, "192.0.2.7:1", EP_2, NULL, 10800000);
+	const struct nfp_client moved =
+		a_client(sp, "192.0.2.7:1", EP_3, EP_2, 10800000);
+	struct listed l;
+
+	(void)state;
+	rig_sync(rig, &sp, 1);
+	tell(rig, &first, 1);
+	l = list(sp);
+	assert_string_equal(l.text, "192.0.2.7>" EP_2 " ");
+	assert_true(l.left_ms > 4000000 && l.left_ms <= 5000000);
+	reload();
+	tell(rig, &again, 1);
+	l = list(sp);
+	assert_string_equal(l.text, "192.0.2.7>" EP_2 " ");
+	assert_true(l.left_ms > 9000000 && l.left_ms <= 10800000);
+	tell(rig, &moved, 1);
+	assert_string_equal(list(sp).text, "192.0.2.7>" EP_3 " ");
+}
+
+static void of_a_client_told_twice_the_last_word_holds(void **state)
+{
+	cleanup_(rig_freep) struct rig *rig = rig_new();
+	cleanup_(service_plan_freep) struct service_plan *sp = sticky();
+	const struct nfp_client told[] = {
+		a_client(sp, "192.0.2.7:1", EP_2, NULL, 5000000),
+		a_client(sp, "192.0.2.7:1", EP_3, EP_2, 5000000),
+		a_client(sp, "192.0.2.7:1", EP_2, EP_3, 5000000),
+	};
+
+	(void)state;
+	rig_sync(rig, &sp, 1);
+	tell(rig, told, 3);
+	assert_string_equal(list(sp).text, "192.0.2.7>" EP_2 " ");
+}
+
+static void endpoints_that_the_port_has_not_are_skipped(void **state)
+{
+	cleanup_(rig_freep) struct rig *rig = rig_new();
+	cleanup_(service_plan_freep) struct service_plan *sp = sticky();
+	const struct nfp_client told[] = {
+		a_client(sp, "192.0.2.7:1", EP_2, "10.9.9.9:1", 5000000),
+		a_client(sp, "192.0.2.8:1", "10.9.9.9:1", NULL, 5000000),
+	};
+
+	(void)state;
+	assert_string_equal(list(sp).text, "");
+	rig_sync(rig, &sp, 1);
+	tell(rig, told, 2);
+	assert_string_equal(list(sp).text, "192.0.2.7>" EP_2 " ");
+}
+
+static void many_clients_take_several_messages(void **state)
+{
+	cleanup_(rig_freep) struct rig *rig = rig_new();
+	cleanup_(service_plan_freep) struct service_plan *sp = sticky();
+	struct nfp_client told[3000];
+
+	(void)state;
+	rig_sync(rig, &sp, 1);
+	for (unsigned int i = 0; i < ARRAY_SIZE(told); i++) {
+		told[i] = a_client(sp, "192.0.2.7:1", i % 2 ? EP_2 : EP_3, NULL,
+				   5000000);
+		told[i].client.v4.s_addr = htonl(0x0b000000u + i);
+	}
+	tell(rig, told, ARRAY_SIZE(told));
+	free(netns_run("test 3000 = $(nft list table inet nodesplice | "
+		       "grep -o 'expires' | wc -l)"));
+}
+
 static void a_name_tells_what_it_is_of(void **state)
 {
 	struct nfp_set def;
@@ -308,6 +445,10 @@ int main(void)
 		cmocka_unit_test(
 			a_change_that_does_not_concern_it_writes_none_of_it),
 		cmocka_unit_test(syncs_repair_it),
+		cmocka_unit_test(what_is_told_is_remembered_for_the_time_left),
+		cmocka_unit_test(of_a_client_told_twice_the_last_word_holds),
+		cmocka_unit_test(endpoints_that_the_port_has_not_are_skipped),
+		cmocka_unit_test(many_clients_take_several_messages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

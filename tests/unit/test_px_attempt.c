@@ -293,6 +293,88 @@ static void a_peer_that_does_not_read_is_spared(void **state)
 	rig_pair_close(&p);
 }
 
+/* --- sessionAffinity ClientIP ------------------------------------------- */
+
+static struct service_plan *sticky(const char *endpoints)
+{
+	struct service_plan *sp = rig_service(VIP, endpoints, PLAN_KEEP);
+
+	sp->ports[0].affinity_s = 3600;
+	return sp;
+}
+
+/* What the proxy tells of its one client; false: nothing new. */
+static bool told(struct px_client *ret_client)
+{
+	return px_clients_take(rig.px, clock_now_ms(), ret_client, 1) == 1;
+}
+
+/* Whom the proxy sees. */
+static struct addr rig_client(void)
+{
+	const struct sockad vip = rig_sockad(VIP);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_storage ss;
+	socklen_t len = sockad_to_sockaddr(&vip, &ss);
+	struct sockad own;
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&ss, len), 0);
+	len = sizeof(ss);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&ss, &len), 0);
+	assert_int_equal(sockad_from_sockaddr(&ss, &own), 0);
+	close(fd);
+	return own.addr;
+}
+
+static void all_workers_know_which_endpoint_a_client_keeps(void **state)
+{
+	int first = rig_listen(EP1), second = rig_listen(EP2), client;
+	const struct sockad at = rig_sockad(EP1);
+	struct px_client c;
+	struct px_stats s;
+	bool is_first;
+
+	(void)state;
+	rig_apply(sticky(EP1 " " EP2));
+	client = rig_connect(VIP);
+	RIG_WAIT_FOR(s, s.accepted > 0 && told(&c));
+	assert_string_equal(c.port_name, "default/web:http");
+	is_first = sockad_compare(&c.at, &at) == 0;
+	close(rig_accept(is_first ? first : second, NULL));
+	close(client);
+	/* 2 workers by SO_REUSEPORT: one alone is hit 2^-39 of the time. */
+	for (int i = 0; i < 40; i++)
+		served_by(is_first ? first : second);
+	assert_false(told(&c));
+	close(first);
+	close(second);
+}
+
+static void a_client_moves_from_an_endpoint_that_refuses_and_stays(void **state)
+{
+	const struct sockad at1 = rig_sockad(EP1), at2 = rig_sockad(EP2);
+	int second = rig_listen(EP2), first;
+	struct px_client c = {.port_name = "default/web:http",
+			      .client = rig_client(),
+			      .at = at1,
+			      .left_ms = 1000000};
+
+	(void)state;
+	rig_apply(sticky(EP1 " " EP2));
+	px_clients_learn(rig.px, &c, 1, clock_now_ms());
+	served_by(second);
+	assert_true(told(&c));
+	assert_int_equal(sockad_compare(&c.at, &at2), 0);
+	assert_int_equal(sockad_compare(&c.before, &at1), 0);
+	assert_int_equal(rig_stats().affinity_moved, 1);
+	first = rig_listen(EP1);
+	for (int i = 0; i < 20; i++)
+		served_by(second);
+	assert_int_equal(rig_stats().connect_refused, 1);
+	close(first);
+	close(second);
+}
+
 int main(void)
 {
 #define T(name)                                                                \
@@ -312,6 +394,8 @@ int main(void)
 		T(half_close_timeout_spares_an_open_connection),
 		T(a_peer_that_vanishes_is_noticed),
 		T(a_peer_that_does_not_read_is_spared),
+		T(all_workers_know_which_endpoint_a_client_keeps),
+		T(a_client_moves_from_an_endpoint_that_refuses_and_stays),
 	};
 
 	return cmocka_run_group_tests(tests, rig_open, NULL);

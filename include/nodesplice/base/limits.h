@@ -47,6 +47,7 @@
 /* Clients that keep their endpoint: of one endpoint in the kernel, of one
  * Service port in the proxy. */
 #define LIMIT_AFFINITY_CLIENTS 65536
+#define LIMIT_AFFINITY_ENTRIES 262144 /* of all Service ports in the proxy */
 
 /* What is shown of the above. */
 #define LIMIT_METRIC_SERIES 10000 /* nodesplice_service_*; then summed */

@@ -115,11 +115,45 @@ int nfp_close_intercept(struct nfp *n, struct errbuf *e);
 int nfp_open_intercept(struct nfp *n, const struct plan *plan,
 		       struct errbuf *e);
 
+/* A client that keeps its endpoint: sessionAffinity ClientIP. */
+struct nfp_client {
+	const struct plan_port *port; /* borrowed for the call */
+	struct addr client;
+	struct sockad at;     /* the endpoint */
+	struct sockad before; /* where it is to be forgotten; family 0: none */
+	uint64_t left_ms;     /* until it ends, if the client stays quiet */
+};
+
+/**
+ * nfp_clients_write() - Have the floor remember clients, in one transaction
+ * @clients:	Of ports as the kernel has them; what it does not have is
+ *		skipped
+ *
+ * Nothing else changes: clients that the floor serves itself are known to it
+ * by their packets.
+ * Return: 0; -ESTALE: a full sync is due; -errno with text (nothing was
+ * written, and no sync is due for it)
+ */
+int nfp_clients_write(struct nfp *n, const struct nfp_client *clients,
+		      size_t clients_n, struct errbuf *e);
+
+typedef int (*nfp_client_fn)(const struct nfp_client *c, void *data);
+/**
+ * nfp_clients_read() - Tell which clients the floor remembers
+ * @ports:	Those without anything in the kernel are skipped
+ * @fn:		0, or -errno to end
+ *
+ * Return: 0; -errno
+ */
+int nfp_clients_read(const struct plan_port *const *ports, size_t ports_n,
+		     nfp_client_fn fn, void *data);
+
 struct nfp_stats {
 	uint64_t transactions, transactions_failed, full_syncs, repairs;
 	uint64_t elements_added, elements_deleted, elements_n;
 	uint64_t last_transaction_bytes, last_transaction_us;
 	uint64_t heartbeats, heartbeats_failed;
+	uint64_t clients_written, clients_failed; /* nfp_clients_write() */
 	/* As of the last nfp_intercepted_n(). */
 	uint64_t intercepted;	   /* connections sent to the proxy */
 	uint64_t direct_dropped;   /* packets for a listener itself */

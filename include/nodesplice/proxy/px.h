@@ -96,6 +96,32 @@ typedef void (*px_service_stats_fn)(const char *port_name, uint8_t family,
 /* Each Service port that is proxied now; for metrics. */
 void px_each_service(const struct px *px, px_service_stats_fn fn, void *data);
 
+/* A client that keeps its endpoint: sessionAffinity ClientIP. */
+struct px_client {
+	const char *port_name; /* borrowed until the next px_apply() */
+	struct addr client;
+	struct sockad at;     /* the endpoint */
+	struct sockad before; /* the one that was told last, if another one;
+				 else of family 0 */
+	uint64_t left_ms;     /* until it ends, if the client stays quiet */
+};
+
+/**
+ * px_clients_take() - What changed since this was asked last
+ *
+ * New clients, those that got another endpoint, and those whose time began
+ * anew, if much of it was over.  At most @room; the rest is told next time.
+ * Return: how many
+ */
+size_t px_clients_take(struct px *px, uint64_t now_ms,
+		       struct px_client *ret_clients, size_t room);
+/* Whether px_clients_take() has anything to tell, more or less. */
+bool px_clients_changed(const struct px *px);
+/* What the kernel remembers; whoever saw a client last is right.  The array is
+ * sorted.  Ports and endpoints that are not the proxy's are skipped. */
+void px_clients_learn(struct px *px, struct px_client *clients, size_t n,
+		      uint64_t now_ms);
+
 /* Accept what is queued, close the listeners, keep the connections going. */
 void px_drain(struct px *px);
 uint64_t px_open_n(const struct px *px); /* client connections open now */

@@ -34,6 +34,8 @@
 	X(ejections_capped, "ejections not made: max-ejection-percent")        \
 	X(ejections_last, "ejections not made: last endpoint")                 \
 	X(probes, "connections to an ejected endpoint after its time")         \
+	X(affinity_moved, "clients that got another endpoint than they kept")  \
+	X(affinity_lost, "clients forgotten or not remembered for lack of room") \
 	X(bytes_in, "bytes from clients to endpoints")                         \
 	X(bytes_out, "bytes from endpoints to clients")                        \
 	X(spliced_bytes, "bytes moved by splice")                              \
@@ -64,6 +66,7 @@ struct px_endpoint_stats {
 	uint64_t open;
 	uint64_t connections; /* established, ever */
 	uint64_t failures;    /* connect failures, ever */
+	uint32_t affinity_clients_n; /* that keep it */
 	uint32_t consecutive_failures;
 	uint32_t ejections_n;	   /* the present multiplier of the base time */
 	uint64_t ejected_until_ms; /* monotonic; 0: not ejected */
@@ -74,4 +77,5 @@ struct px_service_stats {
 	uint64_t open, connections, failures, retries, exhausted, ejections;
 	uint64_t ejections_capped, bytes_in, bytes_out;
 	uint32_t endpoints_n, ejected_n;
+	uint32_t affinity_clients_n; /* that keep an endpoint */
 };

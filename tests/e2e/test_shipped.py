@@ -89,7 +89,7 @@ def test_the_api_server_admits_the_pod(cluster):
     assert {"operator": "Exists"} in created["spec"]["tolerations"]
 
 
-def test_the_rights_are_to_read_three_kinds():
+def test_the_rights_are_to_read_four_kinds():
     rules = the("ClusterRole", "rbac.yaml")["rules"]
     granted = {(group, resource): set(rule["verbs"]) for rule in rules
                for group in rule["apiGroups"]

@@ -49,6 +49,7 @@ static int open_api(struct loop *l, struct store *st, const struct options *o,
 	struct k8s_source_options so = {
 		.node_name = node_name,
 		.service_proxy_name = o->service_proxy_name,
+		.endpoints = o->endpoints_api,
 		.socket_mark = socket_mark,
 	};
 	int r = load_config(o, &in->config, e);

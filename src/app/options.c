@@ -335,6 +335,17 @@ static int set_bind_address(struct options *o, const struct option *row,
 	return 0;
 }
 
+static int set_endpoints_api(struct options *o, const struct option *row,
+			     const char *value, struct errbuf *e)
+{
+	bool *endpoints = field(o, row);
+
+	*endpoints = strcmp(value, "endpoints") == 0;
+	if (!*endpoints && strcmp(value, "endpointslices") != 0)
+		return refuse(row, value, "endpointslices, endpoints", e);
+	return 0;
+}
+
 static int set_log_level(struct options *o, const struct option *row,
 			 const char *value, struct errbuf *e)
 {
@@ -382,6 +393,10 @@ static const struct option table[] = {
 	{"bind-address", "ADDRESS",
 	 "our primary address (the Node's); nothing is bound to it", SOURCES,
 	 set_bind_address, FIELD(bind_address), 0, 0},
+	{"endpoints-api", "KIND",
+	 "what the API server is asked for: endpointslices, or the deprecated "
+	 "endpoints (endpointslices)",
+	 SOURCES, set_endpoints_api, FIELD(endpoints_api), 0, 0},
 	{"service-proxy-name", "NAME",
 	 "serve the Services labelled with this service-proxy-name instead of "
 	 "those without",

@@ -59,6 +59,7 @@ struct options {
 	char *manifests;
 	char *node_name;
 	char *service_proxy_name;
+	bool endpoints_api; /* Endpoints, not EndpointSlices, from the API */
 	char *control_socket;
 	char *target; /* explain's argument */
 	struct cidr_list pod_cidrs, cluster_cidrs;

@@ -33,10 +33,8 @@ static void free_strings(char **strings, size_t n)
 	free(strings);
 }
 
-void endpoint_slice_free(struct endpoint_slice *s)
+static void free_one_slice(struct endpoint_slice *s)
 {
-	if (!s)
-		return;
 	for (size_t i = 0; i < s->ports_n; i++)
 		free(s->ports[i].name);
 	for (size_t i = 0; i < s->endpoints_n; i++) {
@@ -51,6 +49,16 @@ void endpoint_slice_free(struct endpoint_slice *s)
 	free(s->ports);
 	free(s->endpoints);
 	free(s);
+}
+
+void endpoint_slice_free(struct endpoint_slice *s)
+{
+	while (s) {
+		struct endpoint_slice *next = s->next;
+
+		free_one_slice(s);
+		s = next;
+	}
 }
 
 void node_free(struct node *n)
@@ -191,13 +199,14 @@ static bool slice_endpoint_equal(const struct slice_endpoint *a,
 			     b->node_hints_n);
 }
 
-bool endpoint_slice_equal(const struct endpoint_slice *a,
-			  const struct endpoint_slice *b)
+static bool one_slice_equal(const struct endpoint_slice *a,
+			    const struct endpoint_slice *b)
 {
 	if (!string_equal(a->key, b->key) ||
 	    !string_equal(a->service_key, b->service_key) ||
 	    a->family != b->family || a->changed_ms != b->changed_ms ||
-	    a->ports_n != b->ports_n || a->endpoints_n != b->endpoints_n)
+	    a->left_out_n != b->left_out_n || a->ports_n != b->ports_n ||
+	    a->endpoints_n != b->endpoints_n)
 		return false;
 	for (size_t i = 0; i < a->ports_n; i++) {
 		if (!string_equal(a->ports[i].name, b->ports[i].name) ||
@@ -210,6 +219,16 @@ bool endpoint_slice_equal(const struct endpoint_slice *a,
 			return false;
 	}
 	return true;
+}
+
+bool endpoint_slice_equal(const struct endpoint_slice *a,
+			  const struct endpoint_slice *b)
+{
+	for (; a && b; a = a->next, b = b->next) {
+		if (!one_slice_equal(a, b))
+			return false;
+	}
+	return a == b;
 }
 
 bool node_equal(const struct node *a, const struct node *b)

@@ -469,8 +469,12 @@ void store_each_slice(const struct store *st, const char *service_key,
 
 	if (!entry)
 		return;
-	for (const struct slice_entry *se = entry->slices; se; se = se->next)
-		fn(se->slice, data);
+	for (const struct slice_entry *se = entry->slices; se; se = se->next) {
+		const struct endpoint_slice *s = se->slice;
+
+		for (; s; s = s->next)
+			fn(s, data);
+	}
 }
 
 void store_each_service(const struct store *st, store_service_fn fn, void *data)

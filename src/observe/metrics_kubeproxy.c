@@ -69,7 +69,7 @@ static void print_timestamps(const struct observed *o, struct text *t)
 static void print_changes(const struct observed *o, struct text *t)
 {
 	uint64_t services_n = observed_objects_n(o, "services");
-	uint64_t slices_n = observed_objects_n(o, "endpointslices");
+	uint64_t slices_n = observed_endpoint_objects_n(o);
 
 	mout_counter(t, "kubeproxy_sync_proxy_rules_service_changes_total",
 		     "Cumulative proxy rules Service changes", services_n);

@@ -62,7 +62,7 @@ void observed_synced(struct observed *o, bool full, uint64_t took_us,
 		histogram_observe(full ? &s->full : &s->partial, took);
 	}
 	o->service_changes_synced_n = observed_objects_n(o, "services");
-	o->slice_changes_synced_n = observed_objects_n(o, "endpointslices");
+	o->slice_changes_synced_n = observed_endpoint_objects_n(o);
 }
 
 void observed_sync_failed(struct observed *o)
@@ -161,6 +161,12 @@ uint64_t observed_objects_n(const struct observed *o, const char *kind)
 			return status[i].objects_n;
 	}
 	return 0;
+}
+
+uint64_t observed_endpoint_objects_n(const struct observed *o)
+{
+	return observed_objects_n(o, "endpointslices") +
+	       observed_objects_n(o, "endpoints");
 }
 
 const char *observed_family_name(enum observed_family f)

@@ -371,8 +371,10 @@ static int tell_left_out(struct service_plan *sp, const struct plan_port *pp,
 	if (left_out_n == 0)
 		return 0;
 	snprintf(sentence, sizeof(sentence),
-		 "%s: %zu endpoints above the limit of %d are left out",
-		 pp->name, left_out_n, LIMIT_ENDPOINTS_PER_PORT);
+		 "%s: %zu endpoints above the limits of %d, and of %d for a "
+		 "subset of Endpoints, are left out",
+		 pp->name, left_out_n, LIMIT_ENDPOINTS_PER_PORT,
+		 LIMIT_ENDPOINTS_PER_SUBSET);
 	return add_problem(sp, sentence);
 }
 

@@ -83,6 +83,7 @@ static void gather_slice(const struct endpoint_slice *s, void *data)
 		if (p->port == 0 || p->protocol != g->port->protocol ||
 		    strcmp(p->name, g->port->name) != 0)
 			continue;
+		g->left_out_n += s->left_out_n;
 		for (size_t k = 0; k < s->endpoints_n; k++)
 			gather_endpoint(g, &s->endpoints[k], p->port);
 	}

@@ -27,6 +27,7 @@ static const struct kind_row {
 } kind_rows[] = {
 	{"v1", "Service", K8S_SERVICE, K8S_OTHER},
 	{"discovery.k8s.io/v1", "EndpointSlice", K8S_ENDPOINT_SLICE, K8S_OTHER},
+	{"v1", "Endpoints", K8S_ENDPOINTS, K8S_OTHER},
 	{"v1", "Node", K8S_NODE, K8S_OTHER},
 	{"networking.k8s.io/v1", "ServiceCIDR", K8S_SERVICE_CIDR, K8S_OTHER},
 	{"v1", "Status", K8S_STATUS, K8S_OTHER},
@@ -34,6 +35,7 @@ static const struct kind_row {
 	{"v1", "ServiceList", K8S_LIST, K8S_SERVICE},
 	{"discovery.k8s.io/v1", "EndpointSliceList", K8S_LIST,
 	 K8S_ENDPOINT_SLICE},
+	{"v1", "EndpointsList", K8S_LIST, K8S_ENDPOINTS},
 	{"v1", "NodeList", K8S_LIST, K8S_NODE},
 	{"networking.k8s.io/v1", "ServiceCIDRList", K8S_LIST, K8S_SERVICE_CIDR},
 };

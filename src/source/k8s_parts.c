@@ -175,6 +175,28 @@ int k8s_read_cidr(struct k8s_reader *r, struct json v, void *out)
 		       0;
 }
 
+int k8s_read_presence(struct k8s_reader *r, struct json v, void *out)
+{
+	(void)r;
+	(void)v;
+	*(bool *)out = true;
+	return 0;
+}
+
+/* Made by a controller, for a metric only: a bad one is as good as none
+ * (endpointschangetracker.go, getLastChangeTriggerTime()). */
+int k8s_read_change_time(struct k8s_reader *r, struct json v, void *out)
+{
+	cleanup_(freep) char *text = NULL;
+
+	(void)r;
+	if (json_string(v, &text) == -ENOMEM)
+		return -ENOMEM;
+	if (text)
+		k8s_parse_time(text, out);
+	return 0;
+}
+
 int k8s_default_to_empty(char **s)
 {
 	if (!*s)

@@ -48,5 +48,10 @@ int k8s_read_plain_ip(struct k8s_reader *r, struct json v, void *out);
 /* struct cidr *; K8S_SKIP_ITEM for an empty text */
 int k8s_read_cidr(struct k8s_reader *r, struct json v, void *out);
 
+/* bool *: that it is there says it, whatever its value */
+int k8s_read_presence(struct k8s_reader *r, struct json v, void *out);
+/* uint64_t *: milliseconds since the epoch; unchanged if it makes no sense */
+int k8s_read_change_time(struct k8s_reader *r, struct json v, void *out);
+
 /* An owned "" for a field that was absent. */
 int k8s_default_to_empty(char **s);

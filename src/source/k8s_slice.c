@@ -17,39 +17,16 @@ static void slice_labels_done(struct slice_labels *l)
 	free(l->service);
 }
 
-/* That the label is there says it, whatever its value. */
-static int read_presence(struct k8s_reader *r, struct json v, void *out)
-{
-	(void)r;
-	(void)v;
-	*(bool *)out = true;
-	return 0;
-}
-
 static int read_slice_labels(struct k8s_reader *r, struct json v, void *out)
 {
 	static const struct k8s_field fields[] = {
 		{"kubernetes.io/service-name", k8s_read_label_or_empty,
 		 AT(slice_labels, service)},
-		{"service.kubernetes.io/headless", read_presence,
+		{"service.kubernetes.io/headless", k8s_read_presence,
 		 AT(slice_labels, headless)},
 	};
 
 	return K8S_READ_FIELDS(r, v, fields, out);
-}
-
-/* Made by a controller, for a metric only: a bad one is as good as none
- * (endpointschangetracker.go, getLastChangeTriggerTime()). */
-static int read_change_time(struct k8s_reader *r, struct json v, void *out)
-{
-	cleanup_(freep) char *text = NULL;
-
-	(void)r;
-	if (json_string(v, &text) == -ENOMEM)
-		return -ENOMEM;
-	if (text)
-		k8s_parse_time(text, out);
-	return 0;
 }
 
 static int read_slice_annotations(struct k8s_reader *r, struct json v,
@@ -57,7 +34,7 @@ static int read_slice_annotations(struct k8s_reader *r, struct json v,
 {
 	static const struct k8s_field fields[] = {
 		{"endpoints.kubernetes.io/last-change-trigger-time",
-		 read_change_time, AT(endpoint_slice, changed_ms)},
+		 k8s_read_change_time, AT(endpoint_slice, changed_ms)},
 	};
 
 	return K8S_READ_FIELDS(r, v, fields, out);

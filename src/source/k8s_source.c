@@ -18,6 +18,10 @@
  * leaves its last good version in force and is said once for each of its
  * versions; what was said is remembered for LIMIT_BAD_OBJECTS objects.
  *
+ * Endpoints may be watched in the place of EndpointSlices; they are decoded into
+ * slices, those of Services with a selector as well, which in this mode nothing
+ * else speaks of.
+ *
  * The selectors are those of kube-proxy 1.37 (cmd/kube-proxy/app/server.go):
  * Services of another proxy and headless ones, and slices of headless ones, do
  * not come over the wire.  Slices of another proxy's Services do, as there.
@@ -107,6 +111,17 @@ static int put_slice(struct store *st, struct json object, struct errbuf *e)
 	return r < 0 ? errf(e, r, "not stored: %s", strerror(-r)) : 0;
 }
 
+static int put_endpoints(struct store *st, struct json object, struct errbuf *e)
+{
+	struct endpoint_slice *s;
+	int r = k8s_decode_endpoints(object, &s, e);
+
+	if (r < 0)
+		return r;
+	r = store_put_slice(st, s);
+	return r < 0 ? errf(e, r, "not stored: %s", strerror(-r)) : 0;
+}
+
 static int put_node(struct store *st, struct json object, struct errbuf *e)
 {
 	struct node *n;
@@ -144,6 +159,11 @@ static const struct kind kinds[] = {
 				 store_delete_service_cidr},
 };
 static_assert(ARRAY_SIZE(kinds) == STORE_KIND_MAX_, "one for each");
+
+/* In the place of slices, if asked for. */
+static const struct kind endpoints_kind = {"endpoints", "/api/v1/endpoints",
+					   STORE_SLICES, put_endpoints,
+					   store_delete_slice};
 
 static void say(struct k8s_source *s, enum source_event kind,
 		const char *sentence)
@@ -422,14 +442,15 @@ static void timer_fired(struct timer *t, uint64_t now_ms)
 
 /* ---- the whole ---- */
 
-static void reflector_init(struct k8s_source *s, enum store_kind k)
+static void reflector_init(struct k8s_source *s, enum store_kind k,
+			   const struct kind *kind)
 {
 	struct reflector *rf = &s->reflectors[k];
 
 	*rf = (struct reflector){
 		.source = s,
-		.kind = &kinds[k],
-		.resource = {.name = kinds[k].name, .path = kinds[k].path},
+		.kind = kind,
+		.resource = {.name = kind->name, .path = kind->path},
 		.sink = {.begin = on_begin,
 			 .object = on_object,
 			 .unreadable = on_unreadable,
@@ -493,7 +514,10 @@ int k8s_source_new(struct loop *l, struct store *st,
 	if (r < 0)
 		return r;
 	for (unsigned int k = 0; k < STORE_KIND_MAX_; k++)
-		reflector_init(s, (enum store_kind)k);
+		reflector_init(s, (enum store_kind)k,
+			       o->endpoints && k == STORE_SLICES ?
+				       &endpoints_kind :
+				       &kinds[k]);
 	arm(&s->reflectors[FIRST_KIND]);
 	*ret_source = TAKE_PTR(s);
 	return 0;

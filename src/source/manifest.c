@@ -21,6 +21,7 @@ void manifest_object_drop(struct manifest_object *o)
 		o->service = NULL;
 		return;
 	case K8S_ENDPOINT_SLICE:
+	case K8S_ENDPOINTS:
 		endpoint_slice_free(o->slice);
 		o->slice = NULL;
 		return;
@@ -88,6 +89,9 @@ static int decode(struct json v, struct manifest_object *o, struct errbuf *e)
 	} else if (o->kind == K8S_ENDPOINT_SLICE) {
 		r = k8s_decode_slice(v, &o->slice, e);
 		key = r < 0 ? NULL : o->slice->key;
+	} else if (o->kind == K8S_ENDPOINTS) {
+		r = k8s_decode_endpoints(v, &o->slice, e);
+		key = r < 0 ? NULL : o->slice->key;
 	} else if (o->kind == K8S_SERVICE_CIDR) {
 		r = k8s_decode_service_cidr(v, &o->service_cidr, e);
 		key = r < 0 ? NULL : o->service_cidr->name;
@@ -124,7 +128,7 @@ static int add_object(struct reading *g, struct json v, enum k8s_kind kind)
 	struct errbuf e = {""};
 	int r = decode(v, &o, &e);
 
-	if (r == -ENOENT) /* a slice of no Service */
+	if (r == -ENOENT) /* a slice or Endpoints of no Service */
 		return 0;
 	if (r == -EINVAL || r == -E2BIG)
 		r = note_refusal(g, v, &o, &e);
@@ -165,6 +169,7 @@ static int add_item(struct reading *g, struct json v, enum k8s_kind kind)
 	switch (kind) {
 	case K8S_SERVICE:
 	case K8S_ENDPOINT_SLICE:
+	case K8S_ENDPOINTS:
 	case K8S_NODE:
 	case K8S_SERVICE_CIDR:
 		return add_object(g, v, kind);

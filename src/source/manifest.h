@@ -16,13 +16,13 @@
 #include "nodesplice/source/k8s_decode.h"
 
 struct manifest_object {
-	enum k8s_kind kind; /* K8S_SERVICE, K8S_ENDPOINT_SLICE, K8S_NODE or
-			       K8S_SERVICE_CIDR */
+	enum k8s_kind kind; /* K8S_SERVICE, K8S_ENDPOINT_SLICE, K8S_ENDPOINTS,
+			       K8S_NODE or K8S_SERVICE_CIDR */
 	char *key;	    /* owned; NULL: refused before it had a name */
 	char *problem;	    /* owned; why it was refused; NULL: it is good */
 	union {		    /* owned; NULL if refused, or taken */
 		struct service *service;
-		struct endpoint_slice *slice;
+		struct endpoint_slice *slice; /* of Endpoints: some */
 		struct node *node;
 		struct service_cidr *service_cidr;
 	};

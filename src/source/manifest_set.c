@@ -133,6 +133,7 @@ static const struct kind_row {
 } kind_rows[] = {
 	{K8S_SERVICE, STORE_SERVICES, 'S', "Service"},
 	{K8S_ENDPOINT_SLICE, STORE_SLICES, 'E', "EndpointSlice"},
+	{K8S_ENDPOINTS, STORE_SLICES, 'P', "Endpoints"},
 	{K8S_NODE, STORE_NODE, 'N', "Node"},
 	{K8S_SERVICE_CIDR, STORE_SERVICE_CIDRS, 'C', "ServiceCIDR"},
 };
@@ -156,16 +157,36 @@ static char *claim_id(const struct manifest_object *o)
 	return id;
 }
 
+/*
+ * Endpoints are stored as slices beside those that files have: like the ones
+ * that a controller would make of them they add to a Service's.  No slice has a
+ * name with a tilde, and that sorts last: where both have an endpoint the
+ * slice's counts, which may have hints.
+ */
+#define ENDPOINTS_KEY_BYTES 512 /* two names, of at most 63 and 253 bytes */
+
+static const char *endpoints_key(const char *key, char *buf)
+{
+	const char *name = strchr(key, '/') + 1;
+
+	snprintf(buf, ENDPOINTS_KEY_BYTES, "%.*s~%s", (int)(name - key), key,
+		 name);
+	return buf;
+}
+
 /* Nobody names the object any more. */
 static void on_released(const char *id, void *data)
 {
 	struct manifest_set *s = data;
+	char buf[ENDPOINTS_KEY_BYTES];
 	const char *key = id + 2;
 
 	if (id[0] == 'S')
 		store_delete_service(s->store, key);
 	else if (id[0] == 'E')
 		store_delete_slice(s->store, key);
+	else if (id[0] == 'P')
+		store_delete_slice(s->store, endpoints_key(key, buf));
 	else if (id[0] == 'C')
 		store_delete_service_cidr(s->store, key);
 	else
@@ -175,12 +196,26 @@ static void on_released(const char *id, void *data)
 
 /* Objects */
 
+static int put_endpoints(struct manifest_set *s, struct manifest_object *o)
+{
+	char buf[ENDPOINTS_KEY_BYTES], *key;
+
+	key = strdup(endpoints_key(o->key, buf));
+	if (!key)
+		return -ENOMEM;
+	free(o->slice->key);
+	o->slice->key = key;
+	return store_put_slice(s->store, TAKE_PTR(o->slice));
+}
+
 static int put(struct manifest_set *s, struct manifest_object *o)
 {
 	switch (kind_of(o)->store) {
 	case STORE_SERVICES:
 		return store_put_service(s->store, TAKE_PTR(o->service));
 	case STORE_SLICES:
+		if (o->kind == K8S_ENDPOINTS)
+			return put_endpoints(s, o);
 		return store_put_slice(s->store, TAKE_PTR(o->slice));
 	case STORE_NODE:
 		s->bare_node = false;
@@ -271,8 +306,8 @@ static void apply_manifest(struct manifest_set *s, struct manifest_file *f,
 	if (m->ignored_n && !quiet)
 		tell(s, SOURCE_EVENT_INFO,
 		     "%s/%s: %zu ignored, neither v1 Service, "
-		     "discovery.k8s.io/v1 EndpointSlice, v1 Node nor "
-		     "networking.k8s.io/v1 ServiceCIDR; the first is \"%s\"",
+		     "discovery.k8s.io/v1 EndpointSlice, v1 Endpoints, v1 "
+		     "Node nor networking.k8s.io/v1 ServiceCIDR; the first is \"%s\"",
 		     s->dir, f->name, m->ignored_n, m->ignored_kind);
 }
 

@@ -78,6 +78,26 @@ static void try_slice(struct json v)
 	require(endpoint_slice_equal(s, s));
 }
 
+static void try_endpoints(struct json v)
+{
+	cleanup_(endpoint_slice_freep) struct endpoint_slice *slices = NULL;
+	struct errbuf e = {""};
+	int r = k8s_decode_endpoints(v, &slices, &e);
+
+	require_text(r, &e);
+	require((r == 0) == (slices != NULL));
+	for (const struct endpoint_slice *s = slices; s; s = s->next) {
+		require_key(s->key);
+		require(strcmp(s->key, s->service_key) == 0);
+		require(s->endpoints_n <= LIMIT_ENDPOINTS_PER_SUBSET);
+		for (size_t i = 0; i < s->endpoints_n; i++)
+			require(s->endpoints[i].addr.family == s->family);
+		for (size_t i = 0; i < s->ports_n; i++)
+			require(s->ports[i].name && s->ports[i].port);
+		require(endpoint_slice_equal(s, s));
+	}
+}
+
 static void try_node(struct json v)
 {
 	cleanup_(node_freep) struct node *n = NULL;
@@ -132,6 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	require(k8s_item_kind_of(root) < K8S_KIND_MAX_);
 	try_service(root);
 	try_slice(root);
+	try_endpoints(root);
 	try_node(root);
 	try_service_cidr(root);
 	try_meta(root);

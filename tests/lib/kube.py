@@ -317,7 +317,8 @@ class Cluster:
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRole", "metadata": {"name": "test-nodesplice"},
             "rules": [
-                {"apiGroups": [""], "resources": ["services", "nodes"],
+                {"apiGroups": [""],
+                 "resources": ["services", "endpoints", "nodes"],
                  "verbs": ["get", "list", "watch"]},
                 {"apiGroups": ["discovery.k8s.io"],
                  "resources": ["endpointslices"],

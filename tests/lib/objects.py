@@ -78,6 +78,32 @@ def slice_of(svc, endpoints, ports, suffix="1"):
     }
 
 
+def endpoints_of(*slices):
+    """The Endpoints that say the same as slices of one Service."""
+    meta = slices[0]["metadata"]
+    return {
+        "apiVersion": "v1",
+        "kind": "Endpoints",
+        "metadata": {
+            "name": meta["labels"]["kubernetes.io/service-name"],
+            "namespace": meta["namespace"],
+        },
+        "subsets": [_subset(s) for s in slices if s["endpoints"]],
+    }
+
+
+def _subset(a_slice):
+    """Ready is the only condition that they know."""
+    def addresses(ready):
+        return [{"ip": e["addresses"][0],
+                 **{k: e[k] for k in ("nodeName",) if k in e}}
+                for e in a_slice["endpoints"]
+                if e["conditions"].get("ready", True) is ready]
+    return {"addresses": addresses(True),
+            "notReadyAddresses": addresses(False),
+            "ports": a_slice["ports"]}
+
+
 def _endpoint(e, family):
     if isinstance(e, dict):
         return e
@@ -113,6 +139,7 @@ _COLLECTIONS = {
     "Service": "/api/v1/namespaces/{namespace}/services",
     "EndpointSlice":
         "/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
+    "Endpoints": "/api/v1/namespaces/{namespace}/endpoints",
     "Node": "/api/v1/nodes",
     "ServiceCIDR": "/apis/networking.k8s.io/v1/servicecidrs",
     "Secret": "/api/v1/namespaces/{namespace}/secrets",

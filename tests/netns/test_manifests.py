@@ -6,7 +6,7 @@ import os
 import pytest
 import yaml
 
-from lib import client, subject as subjects, web
+from lib import client, objects, subject as subjects, web
 
 PORT = 8480
 
@@ -97,3 +97,41 @@ def test_an_object_in_two_files_survives_the_removal_of_one(world, own,
     os.unlink(f"{own.manifests.dir}/first.yaml")
     own.barrier()
     assert answered(world, small)
+
+
+def test_endpoints_serve_as_slices_do(world, own, small):
+    endpoints = objects.endpoints_of(*small.slices)
+    own.manifests.write("endpoints.yaml", documents(small.service, endpoints))
+    own.barrier()
+    assert answered(world, small)
+    subset = endpoints["subsets"][0]
+    subset["notReadyAddresses"] = subset.pop("addresses")
+    own.manifests.write("endpoints.yaml", documents(small.service, endpoints))
+    own.barrier()
+    assert client.outcome(world.node, *small.at) == "refused"
+    subset["addresses"] = subset.pop("notReadyAddresses")
+    endpoints["metadata"]["labels"] = {
+        "endpointslice.kubernetes.io/skip-mirror": "true"}
+    own.manifests.write("endpoints.yaml", documents(small.service, endpoints))
+    own.barrier()
+    assert client.outcome(world.node, *small.at) == "refused"
+
+
+def test_endpoints_and_slices_of_one_service_are_one_set(world, own, small,
+                                                         family):
+    """As if a controller had made slices of the Endpoints."""
+    world.serve(world.pod("files-b"), PORT, name="files-b")
+    other = web.Small(world, family, [world.pod("files-b")], PORT)
+    endpoints = objects.endpoints_of(*other.slices, *small.slices)
+    endpoints["metadata"]["name"] = small.name
+    # A slice may have the very name of the Service.
+    small.slices[0]["metadata"]["name"] = small.name
+    own.manifests.write("endpoints.yaml", documents(endpoints))
+    own.manifests.write("slice.yaml", documents(*small.objects))
+    own.barrier()
+    plan = own.daemon.explain(small.key)["services"][0]["ports"][0]
+    assert len(plan["endpoints"]) == 2
+    assert set(client.names(world.node, *small.at, 30)) == {"files", "files-b"}
+    os.unlink(f"{own.manifests.dir}/endpoints.yaml")
+    own.barrier()
+    assert set(client.names(world.node, *small.at, 8)) == {"files"}

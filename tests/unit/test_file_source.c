@@ -296,12 +296,12 @@ static void other_kinds_are_counted_once(void **state)
 	write_file("b.yaml", "kind: Service\n");
 	load();
 	assert_events("I a.yaml: 2 ignored, neither v1 Service, "
-		      "discovery.k8s.io/v1 EndpointSlice, v1 Node nor "
-		      "networking.k8s.io/v1 ServiceCIDR; the first is "
+		      "discovery.k8s.io/v1 EndpointSlice, v1 Endpoints, v1 "
+		      "Node nor networking.k8s.io/v1 ServiceCIDR; the first is "
 		      "\"apps/v1 Deployment\"\n"
 		      "I b.yaml: 1 ignored, neither v1 Service, "
-		      "discovery.k8s.io/v1 EndpointSlice, v1 Node nor "
-		      "networking.k8s.io/v1 ServiceCIDR; the first is "
+		      "discovery.k8s.io/v1 EndpointSlice, v1 Endpoints, v1 "
+		      "Node nor networking.k8s.io/v1 ServiceCIDR; the first is "
 		      "\"no apiVersion Service\"\n");
 }
 

@@ -916,10 +916,253 @@ static void metadata_of_objects_and_lists_are_read(void **state)
 	assert_int_equal(k8s_decode_meta(parsed("7"), &m, &e), -EINVAL);
 }
 
+static struct endpoint_slice *endpoints(const char *quoted)
+{
+	struct endpoint_slice *s = NULL;
+
+	if (k8s_decode_endpoints(parsed(quoted), &s, &e) < 0)
+		fail_msg("%s in %s", e.text, quoted);
+	return s;
+}
+
+/* Endpoints "default/web" with these subsets. */
+static const char *with_subsets(const char *subsets)
+{
+	static char buf[4096];
+
+	snprintf(buf, sizeof(buf),
+		 "{'metadata':{'name':'web','namespace':'default'},"
+		 "'subsets':%s}",
+		 subsets);
+	return buf;
+}
+
+/* "4 a=TCP:80 b=TCP:81|+10.0.0.1@n1 -10.0.0.2", a line each slice; + is ready */
+static void assert_slices(const struct endpoint_slice *s, const char *want)
+{
+	cleanup_(text_free) struct text t = {0};
+	char buf[ADDR_STRLEN];
+
+	for (; s; s = s->next) {
+		assert_string_equal(s->key, "default/web");
+		assert_string_equal(s->service_key, "default/web");
+		text_addf(&t, "%c", addr_family_digit(s->family));
+		for (size_t i = 0; i < s->ports_n; i++)
+			text_addf(&t, " %s=%s:%u", s->ports[i].name,
+				  protocol_name(s->ports[i].protocol),
+				  s->ports[i].port);
+		text_add(&t, "|");
+		for (size_t i = 0; i < s->endpoints_n; i++) {
+			const struct slice_endpoint *ep = &s->endpoints[i];
+
+			assert_true(ep->serving);
+			assert_false(ep->terminating);
+			text_addf(&t, "%s%c%s%s%s", i ? " " : "",
+				  ep->ready ? '+' : '-',
+				  addr_format(&ep->addr, buf),
+				  ep->node ? "@" : "",
+				  ep->node ? ep->node : "");
+		}
+		text_add(&t, "\n");
+	}
+	assert_string_equal(t.data, want);
+}
+
+static void assert_converted(const char *subsets, const char *want)
+{
+	struct endpoint_slice *s = endpoints(with_subsets(subsets));
+
+	assert_slices(s, want);
+	endpoint_slice_free(s);
+}
+
+static void endpoints_become_a_slice_for_each_family(void **state)
+{
+	(void)state;
+	assert_converted(
+		"[{'addresses':[{'ip':'10.0.0.2','nodeName':'n1','hostname':"
+		"'x'},{'ip':'fd00::1'},{'ip':'10.0.0.1'}],"
+		"'notReadyAddresses':[{'ip':'10.0.0.0'}],"
+		"'ports':[{'name':'b','port':81,'protocol':'UDP'},"
+		"{'name':'a','port':80}]}]",
+		"4 a=tcp:80 b=udp:81|+10.0.0.1 +10.0.0.2@n1 -10.0.0.0\n"
+		"6 a=tcp:80 b=udp:81|+fd00::1\n");
+	assert_converted("[{'addresses':[{'ip':'10.0.0.1'}],"
+			 "'ports':[{'port':80}]}]",
+			 "4 =tcp:80|+10.0.0.1\n");
+}
+
+static void subsets_of_equal_ports_are_one_and_others_are_not(void **state)
+{
+	(void)state;
+	assert_converted("[{'addresses':[{'ip':'10.0.0.1'}],"
+			 "'ports':[{'port':80}]},"
+			 "{'addresses':[{'ip':'10.0.0.2'}],"
+			 "'ports':[{'port':81}]},"
+			 "{'addresses':[{'ip':'10.0.0.3'}],"
+			 "'ports':[{'port':80}]}]",
+			 "4 =tcp:80|+10.0.0.1 +10.0.0.3\n"
+			 "4 =tcp:81|+10.0.0.2\n");
+	/* One address in two subsets has the ports of both. */
+	assert_converted("[{'addresses':[{'ip':'10.0.0.1'}],"
+			 "'ports':[{'name':'a','port':80}]},"
+			 "{'addresses':[{'ip':'10.0.0.1'}],"
+			 "'ports':[{'name':'b','port':81}]}]",
+			 "4 a=tcp:80 b=tcp:81|+10.0.0.1\n");
+}
+
+static void not_ready_in_one_subset_is_not_ready(void **state)
+{
+	(void)state;
+	assert_converted("[{'addresses':[{'ip':'10.0.0.1'}],"
+			 "'notReadyAddresses':[{'ip':'10.0.0.1'}],"
+			 "'ports':[{'port':80}]}]",
+			 "4 =tcp:80|-10.0.0.1\n");
+	assert_converted("[{'addresses':[{'ip':'10.0.0.1'}],"
+			 "'ports':[{'name':'a','port':80},"
+			 "{'name':'b','port':81}]},"
+			 "{'notReadyAddresses':[{'ip':'10.0.0.1'}],"
+			 "'ports':[{'name':'b','port':81}]}]",
+			 "4 a=tcp:80|+10.0.0.1\n"
+			 "4 b=tcp:81|-10.0.0.1\n");
+}
+
+static void endpoints_without_any_are_one_empty_slice(void **state)
+{
+	(void)state;
+	assert_converted("[]", "4|\n");
+	assert_converted("null", "4|\n");
+	assert_converted("[{'ports':[{'port':80}]}]", "4|\n");
+	assert_converted("[{'addresses':[{'ip':'10.0.0.1'}]}]", "4|\n");
+}
+
+static void endpoints_that_are_no_services_are_skipped(void **state)
+{
+	static const char *const metadata[] = {
+		"'labels':{'endpointslice.kubernetes.io/skip-mirror':'true'}",
+		"'labels':{'service.kubernetes.io/headless':''}",
+		"'annotations':{'control-plane.alpha.kubernetes.io/leader':"
+		"'{}'}",
+	};
+	struct endpoint_slice *s = NULL;
+	char object[512];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(metadata); i++) {
+		snprintf(object, sizeof(object),
+			 "{'metadata':{'name':'web',%s}}", metadata[i]);
+		assert_int_equal(k8s_decode_endpoints(parsed(object), &s, &e),
+				 -ENOENT);
+		assert_null(s);
+	}
+	s = endpoints("{'metadata':{'name':'web','labels':{"
+		      "'endpointslice.kubernetes.io/skip-mirror':'false'},"
+		      "'annotations':{'endpoints.kubernetes.io/"
+		      "last-change-trigger-time':'1970-01-01T00:00:02Z'}}}");
+	assert_int_equal(s->changed_ms, 2000);
+	endpoint_slice_free(s);
+}
+
+static void bad_endpoints_are_refused_by_field(void **state)
+{
+	static const struct {
+		const char *subsets, *says;
+	} rows[] = {
+		{"[{'addresses':[{'ip':'10.0.0.256'}]}]",
+		 "Endpoints default/web: subsets[0].addresses[0].ip: "
+		 "\"10.0.0.256\""},
+		{"[{'addresses':[{'ip':'127.0.0.1'}]}]", "neither unspecified"},
+		{"[{'notReadyAddresses':[{}]}]",
+		 "subsets[0].notReadyAddresses[0]: ip is missing"},
+		{"[{'ports':[{'name':'a'}]}]",
+		 "subsets[0].ports[0]: port is missing"},
+		{"[{'ports':[{'port':0}]}]", "(1..65535)"},
+		{"{}", "a list"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct endpoint_slice *s = NULL;
+
+		assert_int_equal(k8s_decode_endpoints(
+					 parsed(with_subsets(rows[i].subsets)),
+					 &s, &e),
+				 -EINVAL);
+		assert_null(s);
+		if (!strstr(e.text, rows[i].says))
+			fail_msg("\"%s\" does not say \"%s\"", e.text,
+				 rows[i].says);
+	}
+}
+
+/* @addresses_n of each family in one subset of @ports_n ports. */
+static void large_endpoints(struct text *t, size_t addresses_n, size_t ports_n)
+{
+	text_add(t, "{'metadata':{'name':'web'},'subsets':[{"
+		    "'notReadyAddresses':[{'ip':'10.0.0.1'}],'addresses':[");
+	for (size_t i = 0; i < addresses_n; i++)
+		text_addf(t, "%s{'ip':'10.1.%zu.%zu'},{'ip':'fd00::%zx'}",
+			  i ? "," : "", i / 250, i % 250 + 1, i + 1);
+	text_add(t, "],'ports':[");
+	for (size_t i = 0; i < ports_n; i++)
+		text_addf(t, "%s{'name':'p%zu','port':%zu}", i ? "," : "", i,
+			  i + 1);
+	text_add(t, "]}]}");
+}
+
+static void
+a_subset_has_a_thousand_of_both_families_ready_ones_first(void **state)
+{
+	cleanup_(text_free) struct text t = {0};
+	struct endpoint_slice *s, *other;
+
+	(void)state;
+	large_endpoints(&t, 700, 1);
+	s = endpoints(t.data);
+	other = endpoints(t.data);
+	assert_int_equal(s->endpoints_n, 700);
+	assert_true(s->endpoints[0].ready);
+	assert_int_equal(s->left_out_n, 1); /* the one that is not ready */
+	assert_int_equal(s->next->family, AF_INET6);
+	assert_int_equal(s->next->endpoints_n, 300);
+	assert_int_equal(s->next->left_out_n, 400);
+	assert_null(s->next->next);
+	assert_true(endpoint_slice_equal(s, other));
+	other->next->left_out_n = 0;
+	assert_false(endpoint_slice_equal(s, other));
+	endpoint_slice_free(TAKE_PTR(other->next));
+	assert_false(endpoint_slice_equal(s, other));
+	assert_false(endpoint_slice_equal(other, s));
+	endpoint_slice_free(other);
+	endpoint_slice_free(s);
+}
+
+static void endpoints_of_too_many_pairs_are_refused(void **state)
+{
+	cleanup_(text_free) struct text t = {0};
+	struct endpoint_slice *s = NULL;
+
+	(void)state;
+	large_endpoints(&t, 1000, 500);
+	assert_int_equal(k8s_decode_endpoints(parsed(t.data), &s, &e), -E2BIG);
+	assert_non_null(strstr(e.text, "1000500 pairs"));
+	assert_null(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kinds_need_their_api_version),
+		cmocka_unit_test(endpoints_become_a_slice_for_each_family),
+		cmocka_unit_test(
+			subsets_of_equal_ports_are_one_and_others_are_not),
+		cmocka_unit_test(not_ready_in_one_subset_is_not_ready),
+		cmocka_unit_test(endpoints_without_any_are_one_empty_slice),
+		cmocka_unit_test(endpoints_that_are_no_services_are_skipped),
+		cmocka_unit_test(bad_endpoints_are_refused_by_field),
+		cmocka_unit_test(
+			a_subset_has_a_thousand_of_both_families_ready_ones_first),
+		cmocka_unit_test(endpoints_of_too_many_pairs_are_refused),
 		cmocka_unit_test(a_bare_service_has_the_defaults_of_the_api),
 		cmocka_unit_test(every_field_of_a_service_is_read),
 		cmocka_unit_test(null_is_absent),

@@ -75,6 +75,27 @@ static void a_slice_may_come_before_its_service(void **state)
 	assert_int_equal(slices_of(st, "default/web"), 2);
 }
 
+static void slices_of_one_object_come_and_go_together(void **state)
+{
+	cleanup_(store_freep) struct store *st = NULL;
+
+	(void)state;
+	assert_int_equal(store_new(&st), 0);
+	for (int i = 0; i < 2; i++) {
+		struct endpoint_slice *s = a_slice("web", "web", AF_INET);
+
+		s->next = a_slice("web", "web", AF_INET6);
+		s->next->next = a_slice("web", "web", AF_INET);
+		assert_int_equal(store_put_slice(st, s), 0);
+		assert_int_equal(slices_of(st, "default/web"), 3);
+		assert_int_equal(store_slices_n(st), 1);
+	}
+	store_put_slice(st, a_slice("web", "web", AF_INET));
+	assert_int_equal(slices_of(st, "default/web"), 1);
+	store_delete_slice(st, "default/web");
+	assert_int_equal(slices_of(st, "default/web"), 0);
+}
+
 static void a_slice_that_changes_its_service_dirties_both(void **state)
 {
 	cleanup_(store_freep) struct store *st = NULL;
@@ -263,6 +284,7 @@ int main(void)
 		cmocka_unit_test(
 			a_service_is_dirty_once_and_an_equal_one_not_at_all),
 		cmocka_unit_test(a_slice_may_come_before_its_service),
+		cmocka_unit_test(slices_of_one_object_come_and_go_together),
 		cmocka_unit_test(a_slice_that_changes_its_service_dirties_both),
 		cmocka_unit_test(
 			a_relist_deletes_what_it_did_not_name_only_at_its_end),

@@ -10,12 +10,14 @@
 /* What a cluster can grow. */
 #define LIMIT_SERVICES		      100000 /* further ones are reported, not served */
 #define LIMIT_SLICES		      400000
-#define LIMIT_SERVICE_CIDRS 256 /* of two prefixes each */
+#define LIMIT_SERVICE_CIDRS	      256 /* of two prefixes each */
 #define LIMIT_PORTS_PER_SERVICE	      1024
 #define LIMIT_ADDRS_PER_SERVICE	      64   /* of each kind */
 #define LIMIT_ANNOTATIONS_PER_SERVICE 64   /* of ours */
 #define LIMIT_HINTS_PER_ENDPOINT      8	   /* the API server's own limit */
 #define LIMIT_ENDPOINTS_PER_SLICE     1000 /* the API server's own limit */
+#define LIMIT_ENDPOINTS_PER_SUBSET    1000 /* of Endpoints, the controller's own */
+#define LIMIT_ENDPOINTS_PAIRS	      262144 /* address and port, of one Endpoints */
 #define LIMIT_ENDPOINTS_PER_PORT      16384 /* merged; further ones are left out */
 #define LIMIT_OBJECT_BYTES	      (3u << 20) /* etcd refuses above 1.5 MiB */
 #define LIMIT_SKIPPED_BYTES	      (64u << 20) /* of one larger object */

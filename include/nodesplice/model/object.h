@@ -114,6 +114,10 @@ struct endpoint_slice {
 	size_t ports_n;
 	struct slice_endpoint *endpoints;
 	size_t endpoints_n;
+	size_t left_out_n; /* endpoints above a limit of its kind */
+	/* Owned: the others that were made of the same object (Endpoints).
+	 * Only the first one's key counts. */
+	struct endpoint_slice *next;
 };
 
 struct node {

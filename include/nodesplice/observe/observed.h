@@ -207,6 +207,9 @@ size_t observed_sources(const struct observed *o,
 /* Objects of a kind decoded so far ("services", "endpointslices"). */
 uint64_t observed_objects_n(const struct observed *o, const char *kind);
 
+/* Of whichever kind says where endpoints are. */
+uint64_t observed_endpoint_objects_n(const struct observed *o);
+
 /* "IPv4", "IPv6": kube-proxy's ip_family. */
 const char *observed_family_name(enum observed_family f);
 enum observed_family observed_family_of(uint8_t family);

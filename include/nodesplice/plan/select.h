@@ -41,7 +41,7 @@ struct selection {
 	size_t candidates_n;
 	size_t room;
 	size_t chosen_n[SELECT_SCOPE_MAX_];
-	size_t left_out_n; /* above LIMIT_ENDPOINTS_PER_PORT */
+	size_t left_out_n; /* here and by the source, above a limit */
 };
 
 void selection_free(struct selection *s); /* leaves an empty one */

@@ -14,6 +14,7 @@
 enum k8s_kind {
 	K8S_SERVICE,
 	K8S_ENDPOINT_SLICE,
+	K8S_ENDPOINTS,
 	K8S_NODE,
 	K8S_SERVICE_CIDR,
 	K8S_LIST,
@@ -45,6 +46,21 @@ int k8s_decode_service(struct json object, struct service **ret_service,
  * silently. */
 int k8s_decode_slice(struct json object, struct endpoint_slice **ret_slice,
 		     struct errbuf *e);
+/**
+ * k8s_decode_endpoints() - One v1 Endpoints as slices
+ * @ret_slices:	At least one, linked by .next, with the key of the Endpoints;
+ *		endpoints above LIMIT_ENDPOINTS_PER_SUBSET are counted in
+ *		.left_out_n
+ *
+ * What the EndpointSliceMirroring controller makes of it, also where that does
+ * nothing because the Service has a selector: whoever reads Endpoints has no
+ * other slices of it.
+ *
+ * Return: as k8s_decode_slice(); -ENOENT: labelled skip-mirror or headless, or
+ * a leader election's lock
+ */
+int k8s_decode_endpoints(struct json object, struct endpoint_slice **ret_slices,
+			 struct errbuf *e);
 /* One v1 Node. */
 int k8s_decode_node(struct json object, struct node **ret_node,
 		    struct errbuf *e);
@@ -55,7 +71,7 @@ int k8s_decode_service_cidr(struct json object, struct service_cidr **ret_cidr,
 
 /* What list/watch needs of any object or list; pointers are owned. */
 struct k8s_meta {
-	char *key;		/* "namespace/name", or "name" without one; unchecked */
+	char *key; /* "namespace/name", or "name" without one; unchecked */
 	char *resource_version; /* "" if absent */
 	char *continue_token;	/* lists; "" if absent */
 };

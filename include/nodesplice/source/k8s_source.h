@@ -3,7 +3,8 @@
  * k8s_source.h - list and watch the API server
  *
  * Layer: source.  One list/watch (reflector) each for Services, EndpointSlices
- * and the own Node, over one libcurl multi handle on the control loop.
+ * (or Endpoints), the own Node and ServiceCIDRs, over one libcurl multi handle on
+ * the control loop.
  */
 #pragma once
 
@@ -17,6 +18,7 @@ struct k8s_source_options {
 	const char *node_name;
 	/* NULL: Services without the label; else those that carry this name */
 	const char *service_proxy_name;
+	bool endpoints;	      /* watch Endpoints in the place of slices */
 	uint32_t socket_mark; /* SO_MARK of our own connections; 0: none */
 };
 

@@ -71,6 +71,11 @@ class Batch:
         self.config = {k: v for k, v in header.items() if k != "about"}
         self.cases = [Case(raw, self) for raw in cases[0]]
 
+    @property
+    def has_oracle(self):
+        """Whether kube-proxy can be configured like this."""
+        return self.config.get("kube-proxy") != "none"
+
 
 def load():
     """All batches; those with the same configuration next to each other."""

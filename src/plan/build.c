@@ -125,14 +125,21 @@ static void on_policy_problem(const char *sentence, void *data)
 		sink->r = add_problem(sink->sp, sentence);
 }
 
-static int build_endpoints(struct plan_port *pp, const struct selection *sel)
+static int build_endpoints(struct plan_port *pp, const struct selection *sel,
+			   const struct plan_context *ctx)
 {
 	pp->endpoints = calloc(sel->candidates_n + 1, sizeof(*pp->endpoints));
 	if (!pp->endpoints)
 		return -ENOMEM;
 	for (size_t i = 0; i < sel->candidates_n; i++) {
 		const struct candidate *c = &sel->candidates[i];
-		struct plan_endpoint ep = {.at = c->at, .local = c->local};
+		struct plan_endpoint ep = {
+			.at = c->at,
+			.local = c->local,
+			.own = addr_equal(
+				&c->at.addr,
+				&ctx->node_ip[plan_family(pp->family)]),
+		};
 		bool used = false;
 
 		for (size_t k = 0; k < SELECT_SCOPE_MAX_; k++) {
@@ -399,7 +406,7 @@ static int build_port(struct building *b, struct plan_port *pp, size_t port,
 			     b->ctx->zone, &sel);
 	if (r < 0)
 		return r;
-	r = build_endpoints(pp, &sel);
+	r = build_endpoints(pp, &sel, b->ctx);
 	if (r == 0)
 		r = build_serving(pp, &sel);
 	if (r == 0)

@@ -42,7 +42,7 @@ static bool endpoints_equal(const struct plan_endpoint *a,
 			    const struct plan_endpoint *b)
 {
 	return sockad_compare(&a->at, &b->at) == 0 && a->local == b->local &&
-	       memcmp(a->in, b->in, sizeof(a->in)) == 0;
+	       a->own == b->own && memcmp(a->in, b->in, sizeof(a->in)) == 0;
 }
 
 static bool ports_equal(const struct plan_port *a, const struct plan_port *b)

@@ -33,10 +33,10 @@ static void text_endpoint(const struct plan_endpoint *ep, struct text *t)
 {
 	char at[SOCKAD_STRLEN];
 
-	text_addf(t, "    endpoint %s%s%s%s\n", sockad_format(&ep->at, at),
+	text_addf(t, "    endpoint %s%s%s%s%s\n", sockad_format(&ep->at, at),
 		  ep->in[SELECT_SCOPE_CLUSTER] ? " cluster" : "",
 		  ep->in[SELECT_SCOPE_LOCAL] ? " local" : "",
-		  ep->local ? " here" : "");
+		  ep->local ? " here" : "", ep->own ? " own" : "");
 }
 
 static void text_port(const struct plan_port *pp, struct text *t)

@@ -76,6 +76,8 @@ static enum px_connect_result begin_attempt(struct px_conn *c)
 	const struct plan_view *view =
 		px_conn_view(c->frontend, (enum px_entry)c->entry);
 	const struct sockad *at = &c->endpoint->at;
+	const bool own =
+		atomic_load_explicit(&c->endpoint->own, memory_order_relaxed);
 	enum px_connect_result r;
 	int fd;
 
@@ -89,7 +91,7 @@ static enum px_connect_result begin_attempt(struct px_conn *c)
 	c->tried[c->tried_n++] = c->endpoint;
 	r = px_connect_start(&w->shared->connect,
 			     px_source_choose(view->masquerade, c->entry,
-					      &c->client, &at->addr),
+					      &c->client, &at->addr, own),
 			     &c->client, at, &w->rnd, &fd);
 	if (r != PX_CONNECT_OK)
 		return r;

@@ -37,19 +37,19 @@ static int set_number(int fd, int level, int option, uint32_t value)
 
 enum px_source px_source_choose(enum plan_masquerade m, enum px_entry entry,
 				const struct addr *client,
-				const struct addr *endpoint)
+				const struct addr *endpoint, bool own)
 {
-	bool keep = false;
+	bool keep = own && entry != PX_FROM_NODE;
 
 	switch (m) {
 	case PLAN_KEEP:
 		keep = true;
 		break;
 	case PLAN_UNLESS_POD:
-		keep = entry == PX_FROM_POD;
+		keep |= entry == PX_FROM_POD;
 		break;
 	case PLAN_IF_NODE:
-		keep = entry != PX_FROM_NODE;
+		keep |= entry != PX_FROM_NODE;
 		break;
 	case PLAN_MASQUERADE:
 	case PLAN_MASQUERADE_MAX_:

@@ -38,13 +38,14 @@ struct px_connect_options {
  * px_source_choose() - The source address that kube-proxy's packet would have
  * @m:		The frontend's rule for where the client is
  * @entry:	Where it came in
+ * @own:	The endpoint's plan_endpoint.own
  *
  * A client that would speak to itself (hairpin) gets the node's address, or
  * its own answer would never pass here; so does a client on loopback.
  */
 enum px_source px_source_choose(enum plan_masquerade m, enum px_entry entry,
 				const struct addr *client,
-				const struct addr *endpoint);
+				const struct addr *endpoint, bool own);
 
 /**
  * px_connect_probe() - Whether second legs can be made at all

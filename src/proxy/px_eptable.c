@@ -262,6 +262,8 @@ static int draft_fill(struct draft *d, const struct plan_port *port)
 			ep = endpoint_new(d->group, at);
 		if (!ep)
 			return -ENOMEM;
+		atomic_store_explicit(&ep->own, port->endpoints[i].own,
+				      memory_order_relaxed);
 		d->endpoints[d->n++] = ep;
 	}
 	return 0;

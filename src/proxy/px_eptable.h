@@ -26,6 +26,7 @@ struct px_affinity_common;
 struct px_endpoint {
 	struct sockad at;
 	struct px_group *group; /* owned reference */
+	_Atomic bool own;	/* plan_endpoint.own; the control thread's */
 	_Atomic uint32_t refs;
 	_Atomic uint32_t open;	    /* connections, connecting ones included */
 	_Atomic uint64_t outlier;   /* outlier_pack() */

@@ -362,6 +362,23 @@ static void a_source_range_with_the_node_admits_the_address_itself(void **state)
 			    "203.0.113.5/32");
 }
 
+static void an_endpoint_with_the_nodes_address_is_told_apart(void **state)
+{
+	const struct plan_endpoint *ep;
+
+	(void)state;
+	store_put_service(st, a_service("web", "10.96.0.1"));
+	with_endpoints("web", "node-1");
+	update();
+	ep = &plan_service(p, "default/web")->ports[0].endpoints[0];
+	assert_false(ep->own);
+	ctx.node_ip[0] = ep->at.addr;
+	store_mark_all_dirty(st);
+	assert_string_equal(update(), "~web ");
+	ep = &plan_service(p, "default/web")->ports[0].endpoints[0];
+	assert_true(ep->own);
+}
+
 static void pods_are_told_from_others_in_each_family_alone(void **state)
 {
 	struct service *s = a_service("web", "10.96.0.1");
@@ -501,6 +518,7 @@ int main(void)
 		T(udp_and_kernel_mode_are_not_proxied),
 		T(source_ranges_are_disjoint_and_a_zero_prefix_is_no_filter),
 		T(an_external_ip_of_the_balancer_too_is_behind_its_source_ranges),
+		T(an_endpoint_with_the_nodes_address_is_told_apart),
 		T(a_source_range_with_the_node_admits_the_address_itself),
 		T(pods_are_told_from_others_in_each_family_alone),
 		T(external_ips_can_be_switched_off),

@@ -31,6 +31,11 @@ static void the_source_is_what_kube_proxy_would_send(void **state)
 		{PLAN_MASQUERADE,
 		 {PX_SOURCE_NODE, PX_SOURCE_NODE, PX_SOURCE_NODE}},
 	};
+	/* What is for the node itself passes no postrouting. */
+	static const enum px_source to_the_node[] = {
+		[PX_FROM_POD] = PX_SOURCE_CLIENT,
+		[PX_FROM_OUTSIDE] = PX_SOURCE_CLIENT,
+	};
 	struct addr client = addr_of("10.244.0.2");
 	struct addr endpoint = addr_of("10.244.0.3");
 	struct addr loopback = addr_of("127.0.0.1");
@@ -41,14 +46,23 @@ static void the_source_is_what_kube_proxy_would_send(void **state)
 			enum px_entry entry = (enum px_entry)e;
 
 			assert_int_equal(px_source_choose(rows[i].m, entry,
-							  &client, &endpoint),
+							  &client, &endpoint,
+							  false),
 					 rows[i].from[e]);
+			if (entry != PX_FROM_NODE)
+				assert_int_equal(
+					px_source_choose(rows[i].m, entry,
+							 &client, &endpoint,
+							 true),
+					to_the_node[e]);
 			/* Hairpin, and what no other host could answer. */
 			assert_int_equal(px_source_choose(rows[i].m, entry,
-							  &client, &client),
+							  &client, &client,
+							  true),
 					 PX_SOURCE_NODE);
 			assert_int_equal(px_source_choose(rows[i].m, entry,
-							  &loopback, &endpoint),
+							  &loopback, &endpoint,
+							  true),
 					 PX_SOURCE_NODE);
 		}
 	}
@@ -56,16 +70,19 @@ static void the_source_is_what_kube_proxy_would_send(void **state)
 
 /* Listen at @endpoint in namespace @ns, come from the pod, tell whom the
  * backend saw. */
-static struct sockad seen_by(int ns, const char *vip, const char *endpoint,
-			     enum plan_masquerade m)
+static struct sockad seen_of(int ns, const char *vip, const char *endpoint,
+			     enum plan_masquerade m, bool own)
 {
+	struct service_plan *sp;
 	struct sockad peer;
 	int listener, client, backend;
 
 	rig_in_ns(ns);
 	listener = rig_listen(endpoint);
 	rig_in_ns(rig.node_ns);
-	rig_apply(rig_service(vip, endpoint, m));
+	sp = rig_service(vip, endpoint, m);
+	sp->ports[0].endpoints[0].own = own;
+	rig_apply(sp);
 	rig_in_ns(rig.pod_ns);
 	client = rig_connect(vip);
 	rig_in_ns(rig.node_ns);
@@ -78,6 +95,12 @@ static struct sockad seen_by(int ns, const char *vip, const char *endpoint,
 	close(backend);
 	close(listener);
 	return peer;
+}
+
+static struct sockad seen_by(int ns, const char *vip, const char *endpoint,
+			     enum plan_masquerade m)
+{
+	return seen_of(ns, vip, endpoint, m, false);
 }
 
 static void assert_kept(const struct sockad *peer, const char *client)
@@ -127,6 +150,19 @@ static void an_endpoint_on_the_node_sees_the_pod_ipv6(void **state)
 		seen_by(rig.node_ns, VIP6, "[" NODE6 "]:8080", PLAN_KEEP);
 
 	(void)state;
+	assert_kept(&peer, RIG_POD6);
+}
+
+/* As on the kernel path: what is for the node passes no postrouting. */
+static void a_pod_of_the_nodes_namespace_sees_whoever_asks(void **state)
+{
+	struct sockad peer =
+		seen_of(rig.node_ns, VIP, NODE4 ":8080", PLAN_MASQUERADE, true);
+
+	(void)state;
+	assert_kept(&peer, RIG_POD4);
+	peer = seen_of(rig.node_ns, VIP6, "[" NODE6 "]:8080", PLAN_MASQUERADE,
+		       true);
 	assert_kept(&peer, RIG_POD6);
 }
 
@@ -344,6 +380,7 @@ int main(void)
 		T(a_routed_endpoint_sees_the_pod_ipv6),
 		T(an_endpoint_on_the_node_sees_the_pod),
 		T(an_endpoint_on_the_node_sees_the_pod_ipv6),
+		T(a_pod_of_the_nodes_namespace_sees_whoever_asks),
 		T(a_masqueraded_client_is_seen_as_the_node),
 		T(a_pod_that_reaches_itself_sees_the_node),
 		T(a_client_on_the_node_keeps_its_address),

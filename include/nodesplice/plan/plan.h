@@ -69,6 +69,9 @@ struct plan_frontend {
 struct plan_endpoint {
 	struct sockad at;
 	bool local; /* on this node */
+	bool own;   /* this node's address: a pod in its network namespace.
+		       Nothing on its way there passes postrouting, so nobody
+		       is masqueraded, whatever the view says. */
 	bool in[SELECT_SCOPE_MAX_];
 };
 

@@ -214,22 +214,32 @@ class Run:
         self._subject.change([], gone)
 
     def _look(self, packets):
-        node_addrs = {f: self._stage.node_addrs(f) for f in (4, 6)}
-        looks = [_Look(p, verdict.Expected(self._expected(p)), node_addrs)
-                 for p in packets]
-        pending = looks
-        while pending:
-            self._subject.check_alive()
-            # Who waits for silence waits together.
-            pending.sort(key=lambda look: (look.silent, look.client.name))
-            _ask(pending)
-            again = [look for look in pending if look.judge()]
-            if any(look.looks_n for look in again):
-                time.sleep(PAUSE_S)
-            pending = again
-        for look in looks:
-            self.outcomes.setdefault(look.packet.instance, {})[
-                look.packet.id] = (look.expected.text, look.outcome)
+        for packet, told in look(packets, self._expected, self._stage,
+                                 self._subject.check_alive).items():
+            self.outcomes.setdefault(packet.instance, {})[packet.id] = told
+
+
+def look(packets, expected, stage, check_alive):
+    """Send packets until what is seen of them is expected or stays wrong.
+
+    packets: as case.Packet; expected(packet): text.
+    Returns {packet: (expected, outcome)}.
+    """
+    node_addrs = {f: stage.node_addrs(f) for f in (4, 6)}
+    looks = [_Look(p, verdict.Expected(expected(p)), node_addrs)
+             for p in packets]
+    pending = looks
+    while pending:
+        check_alive()
+        # Who waits for silence waits together.
+        pending.sort(key=lambda look_: (look_.silent, look_.client.name))
+        _ask(pending)
+        again = [look_ for look_ in pending if look_.judge()]
+        if any(look_.looks_n for look_ in again):
+            time.sleep(PAUSE_S)
+        pending = again
+    return {look_.packet: (look_.expected.text, look_.outcome)
+            for look_ in looks}
 
 
 def _ask(pending):

@@ -8,7 +8,7 @@ import tempfile
 
 import yaml
 
-from lib import daemon
+from lib import daemon, world
 
 import model
 import planned
@@ -29,12 +29,12 @@ def plan_text(objects, options):
         with open(f"{folder}/all.json", "w", encoding="utf-8") as f:
             json.dump({"apiVersion": "v1", "kind": "List", "items": objects},
                       f)
-        return daemon.command("plan", "--manifests", folder,
-                              *options).stdout
+        return daemon.command("plan", "--manifests", folder, "--node-name",
+                              world.NODE_NAME, *options).stdout
 
 
 def plan(batch, objects):
-    return planned.Plan(plan_text(objects, batch.options), batch.settings)
+    return planned.Plan(plan_text(objects, batch.options()), batch.settings)
 
 
 def differences(batch, objects, plan_, seeds, outcomes=None):
@@ -124,15 +124,13 @@ def report(batch, d):
     objects = shrink(batch, d.packet)
     rules = model.Model(objects, batch.settings).decide(d.packet)
     got = plan(batch, objects).decide(d.packet)
-    s = batch.settings
     return (f"=== seed {d.seed}: {d.packet}\n"
             f"rules:   {' or '.join(sorted(map(_outcome, rules)))}\n"
             f"planned: {_outcome(got)}\n"
-            f"options: {' '.join(batch.options)}; pods {s.local_mode} "
-            f"{' '.join(s.local_cidrs)}\n"
+            f"options: {' '.join(['--node-name', world.NODE_NAME, *batch.options()])}\n"
             f"again:   tests/differential/run --seed {d.seed} "
             f"--nodesplice {os.path.relpath(daemon.BINARY)}\n"
             "--- objects\n"
             f"{yaml.safe_dump_all(objects, sort_keys=False)}"
             "--- plan\n"
-            f"{plan_text(objects, batch.options)}")
+            f"{plan_text(objects, batch.options())}")

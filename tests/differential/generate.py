@@ -15,16 +15,22 @@ from lib import world
 import model
 
 SEEDS_A_BATCH = 20
-PORTS = (53, 80, 443, 8080)
-TARGETS = (8080, 8081, 9090)
+PORTS = (53, 80, 443, 7070)
+UNDEFINED_PORT = 81
+TARGETS = (8080, 8081)
 NAMES = ("a", "b", "http")
 ZONES = ("zone-a", "zone-b", "zone-c")
 OTHER_NODES = (world.REMOTE_NODE_NAME, "node-3")
+PROTOCOLS = ("TCP", "UDP", "SCTP")
+ZONE_LABEL = "topology.kubernetes.io/zone"
+CLUSTER_CIDRS = ("10.244.0.0/16", "fd00:244::/32")
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where packets come from and go to; the same hosts in both families."""
+    """Where packets come from and go to; the same hosts in both families.
+    The names are those of tests/conformance/stage.py."""
+    name: str
     origin: str
     addr4: str
     addr6: str
@@ -35,52 +41,99 @@ class Place:
         return self.addr4 if family == 4 else self.addr6
 
 
-# As tests/lib/world.py makes them, in this order.
-NODE = Place("node", "192.168.50.10", "fd50::10", world.NODE_NAME)
-PODS = (
-    Place("pod", "10.244.1.2", "fd00:244:1::2", world.NODE_NAME, "cali2"),
-    Place("pod", "10.244.1.100", "fd00:244:1::64", world.NODE_NAME,
-          "veth100"),
-    Place("pod", "10.244.1.130", "fd00:244:1:0:b::82", world.NODE_NAME,
-          "cni0"),
-    Place("pod", "10.244.1.131", "fd00:244:1:0:b::83", world.NODE_NAME,
-          "cni0"),
-)
-REMOTE_NODE = Place("remote-node", "192.168.50.20", "fd50::20",
+def _pod(name, last, interface):
+    net6 = "fd00:244:1:0:b::" if interface == "cni0" else "fd00:244:1::"
+    return Place(name, "pod", f"10.244.1.{last}", f"{net6}{last:x}",
+                 world.NODE_NAME, interface)
+
+
+def _remote_pod(name, last):
+    return Place(name, "remote-pod", f"10.244.2.{last}",
+                 f"fd00:244:2::{last:x}", world.REMOTE_NODE_NAME, "eth0")
+
+
+NODE = Place("ln", "node", "192.168.50.10", "fd50::10", world.NODE_NAME)
+REMOTE_NODE = Place("rn", "remote-node", "192.168.50.20", "fd50::20",
                     world.REMOTE_NODE_NAME, "eth0")
-REMOTE_PODS = tuple(
-    Place("remote-pod", f"10.244.2.{n}", f"fd00:244:2::{n}",
-          world.REMOTE_NODE_NAME, "eth0") for n in (2, 3, 4))
-EXTERNAL = Place("external", "203.0.113.9", "2001:db8:1::9", None, "eth0")
-CLIENTS = (*PODS, NODE, REMOTE_NODE, *REMOTE_PODS[:1], EXTERNAL)
-BACKENDS = (*PODS, *REMOTE_PODS, NODE, REMOTE_NODE)
-# An address of the node that is not its Node's: no node ports there.
-NODE_OTHER = {4: "10.244.1.129", 6: "fd00:244:1:0:b::1"}
+BACKENDS = (
+    _pod("l1", 2, "cali2"), _pod("l2", 100, "veth100"), _pod("l3", 130, "cni0"),
+    _remote_pod("r1", 2), _remote_pod("r2", 3), NODE, REMOTE_NODE)
+CLIENTS = (
+    *BACKENDS,
+    _pod("pod", 3, "cali3"), _pod("pod2", 101, "veth101"),
+    _pod("bridge-pod", 131, "cni0"), _remote_pod("remote-pod", 4),
+    Place("external", "external", "203.0.113.9", "2001:db8:1::9", None,
+          "eth0"))
+# Addresses of the node that are not its Node's.
+NODE_OTHERS = {4: ("192.168.50.11", "10.244.1.129"),
+               6: ("fd50::11", "fd00:244:1:0:b::1")}
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
     """What the place of the test cannot have."""
-    protocols: tuple = ("TCP", "UDP", "SCTP")
     # Several Services that claim one frontend: kube-proxy does not say which
     # one has it.
     conflicts: bool = True
     # Slices that contradict each other.
     contradictions: bool = True
-    settings: dict = dataclasses.field(default_factory=dict)
+    proxy_names: bool = True
+    families: tuple = ((4, 6), (4, 6), (4, 6), (4,), (6,), ())
+    service_cidrs: tuple = ()
+    packets_n: int | None = None  # of a seed, at most
 
 
 @dataclasses.dataclass
 class Batch:
     settings: model.Settings
-    options: list         # of the nodesplice command, for these settings
+    node_port_prefixes: tuple  # none: primary
     objects: list
-    packets: dict         # by seed: a list of Packet
+    packets: dict              # by seed: a list of Packet
+
+    @property
+    def node(self):
+        return self.objects[0]
 
     def of(self, seed):
-        namespace = namespace_of(seed)
+        """The objects of one seed."""
         return [o for o in self.objects
-                if o["metadata"].get("namespace") == namespace]
+                if o["metadata"].get("namespace") == namespace_of(seed)]
+
+    def options(self):
+        """Of nodesplice, for the settings.  A Node's podCIDRs need none."""
+        s = self.settings
+        options = ["--detect-local-mode", s.local_mode]
+        if s.local_mode == "ClusterCIDR":
+            options += ["--cluster-cidr", ",".join(s.local_cidrs)]
+        elif s.local_mode == "BridgeInterface":
+            options += ["--pod-bridge-interface", s.local_interface]
+        elif s.local_mode == "InterfaceNamePrefix":
+            options += ["--pod-interface-name-prefix", s.local_interface]
+        if self.node_port_prefixes:
+            options += ["--nodeport-addresses",
+                        ",".join(self.node_port_prefixes)]
+        if s.masquerade_all:
+            options += ["--masquerade-all", "on"]
+        if s.proxy_name:
+            options += ["--service-proxy-name", s.proxy_name]
+        return options
+
+    def configuration(self):
+        """Of kube-proxy, for the same."""
+        s = self.settings
+        fields = {"detectLocalMode": {"none": ""}.get(s.local_mode,
+                                                      s.local_mode),
+                  "nodePortAddresses": list(self.node_port_prefixes),
+                  "nftables": {"minSyncPeriod": "50ms",
+                               "masqueradeAll": s.masquerade_all}}
+        if s.local_mode == "ClusterCIDR":
+            fields["clusterCIDR"] = ",".join(s.local_cidrs)
+        elif s.local_mode == "BridgeInterface":
+            fields["detectLocal"] = {"bridgeInterface": s.local_interface}
+        elif s.local_mode == "InterfaceNamePrefix":
+            fields["detectLocal"] = {"interfaceNamePrefix":
+                                     s.local_interface}
+        return fields
 
 
 def namespace_of(seed):
@@ -96,28 +149,41 @@ def some(rnd, items, most=3):
     return rnd.sample(items, rnd.randint(1, min(most, len(items))))
 
 
-def _settings(rnd, limits):
-    families = rnd.choice([(4, 6), (4, 6), (4, 6), (4,), (6,), ()])
-    cidrs = tuple(c for f, c in zip((4, 6), world.NODE_POD_CIDRS)
-                  if f in families)
-    chosen = {
-        "local_cidrs": cidrs,
-        "local_mode": "NodeCIDR" if cidrs else "none",
-        "masquerade_all": maybe(rnd, 0.15),
-        "proxy_name": "splice" if maybe(rnd, 0.1) else None,
-        **limits.settings}
-    return model.Settings(
-        node_name=NODE.node_name, node_addrs=(NODE.addr4, NODE.addr6),
-        node_port_addrs=(NODE.addr4, NODE.addr6), **chosen)
+def _detector(rnd, limits):
+    """What tells pods of this node from others, as model.Settings has it."""
+    mode = rnd.choice(["NodeCIDR"] * 6 + ["ClusterCIDR"] * 2 + [
+        "BridgeInterface", "InterfaceNamePrefix", "InterfaceNamePrefix",
+        "none"])
+    if mode == "BridgeInterface":
+        return {"local_mode": mode, "local_interface": "cni0"}
+    if mode == "InterfaceNamePrefix":
+        return {"local_mode": mode,
+                "local_interface": rnd.choice(["cali", "veth"])}
+    cidrs = {"NodeCIDR": world.NODE_POD_CIDRS,
+             "ClusterCIDR": CLUSTER_CIDRS}.get(mode, ())
+    families = rnd.choice(limits.families)
+    if mode == "ClusterCIDR" and not families:
+        families = (4, 6)
+    return {"local_mode": mode,
+            "local_cidrs": tuple(c for f, c in zip((4, 6), cidrs)
+                                 if f in families)}
 
 
-def _options(settings):
-    options = ["--node-name", settings.node_name]
-    if settings.masquerade_all:
-        options += ["--masquerade-all", "on"]
-    if settings.proxy_name:
-        options += ["--service-proxy-name", settings.proxy_name]
-    return options
+def _node_ports(rnd):
+    """(prefixes, the node's addresses that they mean)"""
+    prefixes = rnd.choice([
+        (), (), (), ("0.0.0.0/0", "::/0"), ("192.168.50.11/32", "fd50::/64"),
+        ("192.168.50.0/24", "fd50::10/128"), ("10.244.1.0/24",),
+        ("fd00:244:1:0:b::1/128", "203.0.113.0/24")])
+    if not prefixes:
+        return prefixes, (NODE.addr4, NODE.addr6)
+    addrs = []
+    for family in (4, 6):
+        own = [p for p in prefixes if (":" in p) == (family == 6)]
+        addrs += [a for a in (NODE.addr(family), *NODE_OTHERS[family])
+                  # Prefixes of the other family only: then all of this one.
+                  if not own or any(model.within(a, p) for p in own)]
+    return prefixes, tuple(addrs)
 
 
 def _node(rnd, settings):
@@ -129,24 +195,25 @@ def _node(rnd, settings):
                 {"type": "InternalIP", "address": NODE.addr4},
                 {"type": "InternalIP", "address": NODE.addr6}]}}
     if maybe(rnd, 0.8):
-        node["metadata"]["labels"]["topology.kubernetes.io/zone"] = "zone-a"
-    if settings.local_cidrs:
-        node["spec"] = {"podCIDR": settings.local_cidrs[0],
-                        "podCIDRs": list(settings.local_cidrs)}
+        node["metadata"]["labels"][ZONE_LABEL] = "zone-a"
+    cidrs = (settings.local_cidrs if settings.local_mode == "NodeCIDR" else
+             world.NODE_POD_CIDRS)
+    if cidrs:
+        node["spec"] = {"podCIDR": cidrs[0], "podCIDRs": list(cidrs)}
     return node
 
 
 class _Seed:
     """The objects and packets of one seed."""
 
-    def __init__(self, seed, settings, limits):
+    def __init__(self, seed, settings, limits, taken):
         self.rnd = random.Random(f"objects of seed {seed}")
         self.settings = settings
         self.limits = limits
         self.namespace = namespace_of(seed)
         self.slot = seed % SEEDS_A_BATCH
-        self._cluster_n = 0
-        self._taken = set()     # frontends, if conflicts are not wanted
+        self._cluster_n = self._health_ports_n = 0
+        self._taken = taken     # frontends, if conflicts are not wanted
         self._node_ports = set()
         services = [self._service(f"svc{n}")
                     for n in range(self.rnd.randint(1, 4))]
@@ -162,7 +229,7 @@ class _Seed:
 
     def public_ip(self, family):
         n = self.slot * 12 + self.rnd.randint(1, 4)
-        return f"198.51.100.{n}" if family == 4 else f"2001:db8:2::{n:x}"
+        return f"198.19.0.{n}" if family == 4 else f"2001:db8:2::{n:x}"
 
     def foreign_ip(self, family):
         """An externalIP or a load balancer's; the node's own at times."""
@@ -190,7 +257,8 @@ class _Seed:
         if kind == "ExternalName":
             spec["externalName"] = "example.org"
             return service
-        spec["ports"] = self._ports(kind in ("NodePort", "LoadBalancer"))
+        spec["ports"] = self._ports(
+            kind == "NodePort" or kind == "LoadBalancer" and maybe(rnd, 0.8))
         spec["ipFamilies"] = [f"IPv{f}" for f in families]
         spec["ipFamilyPolicy"] = ("SingleStack" if len(families) == 1
                                   else "RequireDualStack")
@@ -217,24 +285,32 @@ class _Seed:
         rnd = self.rnd
         n = rnd.choice([1, 1, 2, 3])
         wanted = rnd.sample([(p, proto) for p in PORTS
-                             for proto in self.limits.protocols], n)
-        ports = []
+                             for proto in PROTOCOLS], n)
+        ports, own = [], {}
         for name, (port, proto) in zip(NAMES, wanted):
             ports.append({"port": port, "protocol": proto,
                           "targetPort": rnd.choice(["named", port])})
             if n > 1 or maybe(rnd, 0.3):
                 ports[-1]["name"] = name
-            if node_ports and maybe(rnd, 0.9):
-                ports[-1]["nodePort"] = self._node_port(proto)
+            if node_ports:
+                ports[-1]["nodePort"] = self._node_port(port, own)
         return ports
 
-    def _node_port(self, proto):
-        """Of one number, each protocol may belong to somebody else."""
+    def _node_port(self, port, own):
+        """own: {port: its first number} of this Service; protocols of one
+        port may share that number, and nobody else one."""
         while True:
-            at = (30100 + self.slot * 100 + self.rnd.randint(0, 20), proto)
-            if at not in self._node_ports:
-                self._node_ports.add(at)
-                return at[0]
+            number = 30100 + self.slot * 100 + self.rnd.randint(0, 40)
+            if port in own and maybe(self.rnd, 0.5):
+                return own[port]
+            if number not in self._node_ports:
+                self._node_ports.add(number)
+                own.setdefault(port, number)
+                return number
+
+    def _health_port(self):
+        self._health_ports_n += 1
+        return 30190 + self.slot * 100 - self._health_ports_n
 
     def _policies(self, spec, kind):
         rnd = self.rnd
@@ -256,11 +332,9 @@ class _Seed:
 
     def _balancer(self, service):
         rnd, spec = self.rnd, service["spec"]
-        with_ports = any("nodePort" in p for p in spec["ports"])
-        spec["allocateLoadBalancerNodePorts"] = with_ports and all(
-            "nodePort" in p for p in spec["ports"])
+        spec["allocateLoadBalancerNodePorts"] = "nodePort" in spec["ports"][0]
         if spec["externalTrafficPolicy"] == "Local":
-            spec["healthCheckNodePort"] = self._node_port("TCP")
+            spec["healthCheckNodePort"] = self._health_port()
         if maybe(rnd, 0.6):
             spec["loadBalancerSourceRanges"] = some(rnd, [
                 "203.0.113.0/24", "2001:db8:1::/64", "192.168.50.0/24",
@@ -287,11 +361,7 @@ class _Seed:
         ports = [(p["port"], p["protocol"]) for p in spec["ports"]]
 
         def free(addr):
-            # The node's own address is shared by all seeds of a batch.
-            at = {(addr, *p) for p in ports}
-            if addr in (NODE.addr4, NODE.addr6) or at & self._taken:
-                return False
-            return True
+            return not {(addr, *p) for p in ports} & self._taken
 
         balancer = service.get("status", {}).get("loadBalancer", {})
         balancer["ingress"] = [i for i in balancer.get("ingress", ())
@@ -419,10 +489,12 @@ class _Seed:
 
     def packets(self):
         """To each frontend from somebody of each kind, and near misses."""
-        found = dict.fromkeys(
+        found = list(dict.fromkeys(
             packet for svc in self.objects if svc["kind"] == "Service"
-            for packet in self._packets_to(svc))
-        return list(found)
+            for packet in self._packets_to(svc)))
+        most = self.limits.packets_n
+        return found if most is None or len(found) <= most else \
+            self.rnd.sample(found, most)
 
     def _packets_to(self, service):
         spec = service["spec"]
@@ -433,27 +505,36 @@ class _Seed:
         for p in spec.get("ports", ()):
             for addr in addrs:
                 yield from self._from_all(addr, p["protocol"], p["port"])
-            for family in (4, 6):
-                yield from self._to_node_port(family, p)
+            for family in spec["ipFamilies"]:
+                yield from self._to_node_port(int(family[-1]), p)
         for addr in addrs:
-            proto = self.rnd.choice(self.limits.protocols)
-            yield from self._from_some(addr, proto, 81)
+            proto = self.rnd.choice(PROTOCOLS)
+            yield from self._from_some(addr, proto, UNDEFINED_PORT)
             yield from self._from_some(addr, proto, self.rnd.choice(PORTS))
+        if addrs and maybe(self.rnd, 0.3):
+            family = self.rnd.choice([4, 6])
+            yield from self._from_some(
+                self.cluster_ip(family), self.rnd.choice(PROTOCOLS), 80)
 
     def _to_node_port(self, family, p):
         if not p.get("nodePort"):
             return
-        yield from self._from_all(NODE.addr(family), p["protocol"],
-                                  p["nodePort"])
-        yield from self._from_some(NODE_OTHER[family], p["protocol"],
-                                   p["nodePort"])
-        yield from self._from_some(self.public_ip(family), p["protocol"],
-                                   p["nodePort"])
+        at = (p["protocol"], p["nodePort"])
+        yield from self._from_all(NODE.addr(family), *at)
+        for addr in NODE_OTHERS[family]:
+            yield from self._from_some(addr, *at)
+        yield from self._from_some(self.public_ip(family), *at)
+        if maybe(self.rnd, 0.2):
+            yield from self._from_some(NODE.addr(10 - family), *at)
 
-    def _packet(self, place, dst, proto, port):
+    @staticmethod
+    def _packet(place, dst, proto, port):
         family = 6 if ":" in dst else 4
-        return model.Packet(place.origin, place.addr(family), dst, proto,
-                            port, place.interface)
+        src = place.addr(family)
+        if place is NODE and dst in NODE_OTHERS[family]:
+            src = dst  # as Linux asks itself
+        return model.Packet(place.name, place.origin, src, dst, proto, port,
+                            place.interface)
 
     def _from_all(self, dst, proto, port):
         """One client of each kind, and each pod of the node at times."""
@@ -462,8 +543,9 @@ class _Seed:
                                      if c.origin == origin])
             yield self._packet(place, dst, proto, port)
         if maybe(self.rnd, 0.2):
-            for place in PODS:
-                yield self._packet(place, dst, proto, port)
+            for place in CLIENTS:
+                if place.origin == "pod":
+                    yield self._packet(place, dst, proto, port)
 
     def _from_some(self, dst, proto, port):
         for place in self.rnd.sample(CLIENTS, 2):
@@ -473,10 +555,16 @@ class _Seed:
 def batch(number, limits=Limits()):
     """The batch of the seeds from number * SEEDS_A_BATCH on."""
     rnd = random.Random(f"settings of batch {number}")
-    settings = _settings(rnd, limits)
-    objects, packets = [_node(rnd, settings)], {}
+    prefixes, node_port_addrs = _node_ports(rnd)
+    settings = model.Settings(
+        node_name=NODE.node_name, node_addrs=(NODE.addr4, NODE.addr6),
+        node_port_addrs=node_port_addrs, service_cidrs=limits.service_cidrs,
+        masquerade_all=maybe(rnd, 0.15),
+        proxy_name="splice" if limits.proxy_names and maybe(rnd, 0.1)
+        else None, **_detector(rnd, limits))
+    objects, packets, taken = [_node(rnd, settings)], {}, set()
     for seed in range(number * SEEDS_A_BATCH, (number + 1) * SEEDS_A_BATCH):
-        one = _Seed(seed, settings, limits)
+        one = _Seed(seed, settings, limits, taken)
         objects += one.objects
         packets[seed] = one.packets()
-    return Batch(settings, _options(settings), objects, packets)
+    return Batch(settings, prefixes, objects, packets)

@@ -28,9 +28,11 @@ MAX_READINGS = 64
 class Packet:
     """The first packet of a connection.
 
-    origin: "pod" (of this node), "node", "remote-pod", "remote-node" or
-    "external"; interface: where it enters the node, None if it starts there.
+    client: who sends it; origin: "pod" (of this node), "node", "remote-pod",
+    "remote-node" or "external"; interface: where it enters the node, None if
+    it starts there.
     """
+    client: str
     origin: str
     src: str
     dst: str
@@ -43,7 +45,7 @@ class Packet:
         return ipaddress.ip_address(self.dst).version
 
     def __str__(self):
-        return (f"{self.origin} {self.src} -> {self.dst} "
+        return (f"{self.client} {self.src} -> {self.dst} "
                 f"{self.proto.lower()}/{self.port}")
 
 
@@ -53,6 +55,7 @@ class Settings:
     node_name: str
     node_addrs: tuple          # of the node's Node object, both families
     node_port_addrs: tuple     # those that node ports are served on
+    service_cidrs: tuple = ()  # of ServiceCIDR objects
     local_mode: str = "NodeCIDR"
     local_cidrs: tuple = ()    # NodeCIDR, ClusterCIDR
     local_interface: str = ""  # BridgeInterface, InterfaceNamePrefix
@@ -68,7 +71,7 @@ class Settings:
         """Whether the detector takes the sender for a pod of this node.
         (ClusterCIDR cannot tell the nodes of a cluster apart.)"""
         if self.local_mode in ("NodeCIDR", "ClusterCIDR"):
-            return any(_within(packet.src, c) for c in self.local_cidrs)
+            return any(within(packet.src, c) for c in self.local_cidrs)
         if packet.interface is None:
             return False
         if self.local_mode == "BridgeInterface":
@@ -82,7 +85,7 @@ def _network(text):
     return ipaddress.ip_network(text.strip(), strict=False)
 
 
-def _within(addr, cidr):
+def within(addr, cidr):
     addr, net = ipaddress.ip_address(addr), _network(cidr)
     return addr.version == net.version and addr in net
 
@@ -137,6 +140,7 @@ class ServicePort:
             (spec.get("type") in ("NodePort", "LoadBalancer") or
              bool(spec.get("externalIPs"))))
         self.source_ranges = self._source_ranges(spec, settings)
+        self.affinity = spec.get("sessionAffinity") == "ClientIP"
         self.readings = []  # lists of Endpoint, each what the slices may mean
 
     def _ingress_ips(self, service):
@@ -156,13 +160,13 @@ class ServicePort:
         node = _of_family(settings.node_addrs, self.family)
         # A balancer's address may be one of the node's: then the node asks
         # itself from that very address.
-        if node and any(_within(node[0], r) for r in ranges):
+        if node and any(within(node[0], r) for r in ranges):
             ranges += self.ingress_ips
         return ranges
 
     def refused_by_ranges(self, packet):
         return (packet.dst in self.ingress_ips and self.source_ranges and
-                not any(_within(packet.src, r) for r in self.source_ranges))
+                not any(within(packet.src, r) for r in self.source_ranges))
 
     @property
     def externally_accessible(self):
@@ -291,24 +295,32 @@ class Model:
 
     # Packets
 
-    def decide(self, packet):
-        at = (packet.dst, packet.proto, packet.port, packet.family)
-        port = self.frontends.get(at)
+    def port_of(self, packet):
+        """Whose frontend the packet is sent to: (ServicePort or None,
+        whether it is a node port)."""
+        at = (packet.proto, packet.port, packet.family)
+        port = self.frontends.get((packet.dst, *at))
         if port is None and packet.dst in self.settings.node_port_addrs:
-            at = (None, packet.proto, packet.port, packet.family)
-            port = self.frontends.get(at)
+            return self.frontends.get((None, *at)), True
+        return port, False
+
+    def decide(self, packet):
+        port, by_node_port = self.port_of(packet)
         if port is None:
             return frozenset([self._unclaimed(packet)])
-        if at[0] is not None and port.refused_by_ranges(packet):
+        if not by_node_port and port.refused_by_ranges(packet):
             return frozenset([DROP])
         internal = packet.dst == port.cluster_ip
         return frozenset(self._send(port, internal, packet, list(endpoints))
                          for endpoints in port.readings)
 
     def _unclaimed(self, packet):
-        """A port that no Service has: refused on a live ClusterIP."""
+        """A port that no Service has: refused on a live ClusterIP.  An
+        address that only a Service could have, and none has: dropped."""
         if any(p.cluster_ip == packet.dst for p in self.ports):
             return REJECT
+        if any(within(packet.dst, c) for c in self.settings.service_cidrs):
+            return DROP
         return UNTOUCHED
 
     def _send(self, port, internal, packet, endpoints):
@@ -328,14 +340,24 @@ class Model:
             # What starts on this node counts as if it had gone up to the
             # load balancer and come back to any node.
             local = not pod and packet.origin != "node"
-            masquerade = packet.origin == "node" and not pod
+            masquerade = False
         chosen = self._local(endpoints) if local else self._cluster(endpoints)
         if not chosen:
             return DROP
         return ("dnat", frozenset(
-            (e.addr, e.port,
-             "node" if masquerade or self._hairpin(e, packet) else "kept")
+            (e.addr, e.port, self._source(packet, e, masquerade))
             for e in chosen))
+
+    def _source(self, packet, endpoint, masquerade):
+        """Whose address the endpoint sees in the end."""
+        if packet.origin == "node":
+            return "node"
+        # What is for a pod in the node's own network namespace does not leave
+        # the node: there is nothing after routing that could masquerade.
+        if endpoint.addr in self.settings.node_addrs:
+            return "kept"
+        return ("node" if masquerade or self._hairpin(endpoint, packet)
+                else "kept")
 
     @staticmethod
     def _hairpin(endpoint, packet):

@@ -88,14 +88,13 @@ class Plan:
         src = ipaddress.ip_address(packet.src)
         if f.firewalled and not any(src in r for r in f.port.ranges):
             return model.DROP
-        pod = packet.origin != "node" and self._is_pod(packet)
-        side = ("inside" if pod or packet.origin == "node" else "outside")
+        pod = self.settings.is_local_pod(packet)
+        side = "inside" if pod or packet.origin == "node" else "outside"
         return self._view(f, f.views[side].split(","), packet, pod)
 
-    def _is_pod(self, packet):
-        return self.settings.is_local_pod(packet)
-
     def _unclaimed(self, packet):
+        # The plan has no word for these: the floor's set of live cluster IPs
+        # holds its frontends of that kind.
         live = any(f.kind == "ClusterIP" and key[0] == packet.dst
                    for key, f in self.frontends.items())
         return model.REJECT if live else model.UNTOUCHED
@@ -110,7 +109,16 @@ class Plan:
                        "masquerade-unless-pod": not pod,
                        "masquerade-if-node": packet.origin == "node"}
         return ("dnat", frozenset(
-            (addr, port,
-             "node" if node_source[masquerade] or
-             ("here" in flags and addr == packet.src) else "kept")
+            (addr, port, _source(packet, addr, flags,
+                                 node_source[masquerade]))
             for addr, port, flags in f.port.endpoints if scope in flags))
+
+
+def _source(packet, addr, flags, masquerade):
+    # What the node itself sends has an address of the node in any case.
+    if packet.origin == "node":
+        return "node"
+    if "own" in flags:
+        return "kept"
+    return ("node" if masquerade or "here" in flags and addr == packet.src
+            else "kept")

@@ -87,8 +87,10 @@ class Subject:
     def _await_answer(self, ip):
         def probe():
             self.check_alive()
-            return client.ask(self.world.node, ip,
-                              self._barrier_n, timeout_s=0.2)
+            told = client.ask(self.world.node, ip, self._barrier_n,
+                              timeout_s=0.2)
+            # Somebody else may be at that address while nobody translates.
+            return told["name"] == self._barrier_backend.name
         poll.until(probe, f"barrier {ip}:{self._barrier_n}",
                    self.barrier_deadline_s)
 

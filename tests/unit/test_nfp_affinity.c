@@ -276,6 +276,36 @@ static void syncs_repair_it(void **state)
 	}
 }
 
+/* As on kernels where the chains of deleted elements are busy still. */
+static void chains_that_are_kept_are_emptied_and_go_with_a_sync(void **state)
+{
+	cleanup_(rig_freep) struct rig *rig = rig_new();
+	cleanup_(service_plan_freep) struct service_plan *sp = sticky();
+	cleanup_(nfp_users_freep) struct nfp_users *nobody = NULL;
+	cleanup_(freep) char *before = NULL, *after = NULL;
+	struct nfp_batch b = {0};
+	struct errbuf e = {""};
+
+	(void)state;
+	rig_sync(rig, NULL, 0);
+	before = netns_run(LIST);
+	rig_sync(rig, &sp, 1);
+	free(netns_run("for m in inside4 outside4 node-ports-inside4 "
+		       "node-ports-outside4; do "
+		       "nft flush map inet nodesplice $m; done"));
+	assert_int_equal(nfp_users_new(&nobody), 0);
+	nfp_affinity_delete(&b, &sp->ports[0], nobody, true);
+	if (nfp_socket_commit(rig->socket, &b, &e) < 0)
+		fail_msg("%s", e.text);
+	nfp_batch_free(&b);
+	free(netns_run("! nft list table inet nodesplice | grep 10.244.1.2-"));
+	free(netns_run("nft list table inet nodesplice | "
+		       "grep 'chain affinity-cluster4-default/web-tcp-80 '"));
+	rig_sync(rig, NULL, 0);
+	after = netns_run(LIST);
+	assert_text_equal(after, before);
+}
+
 /* --- what others know ---------------------------------------------------- */
 
 static struct nfp_client a_client(const struct service_plan *sp,
@@ -445,6 +475,8 @@ int main(void)
 		cmocka_unit_test(
 			a_change_that_does_not_concern_it_writes_none_of_it),
 		cmocka_unit_test(syncs_repair_it),
+		cmocka_unit_test(
+			chains_that_are_kept_are_emptied_and_go_with_a_sync),
 		cmocka_unit_test(what_is_told_is_remembered_for_the_time_left),
 		cmocka_unit_test(of_a_client_told_twice_the_last_word_holds),
 		cmocka_unit_test(endpoints_that_the_port_has_not_are_skipped),

@@ -74,12 +74,11 @@ static void tell_problems(struct apply *a, const struct plan_change *c)
 		bool known = false;
 
 		for (size_t k = 0; was && k < was->problems_n; k++)
-			known |= strcmp(was->problems[k], is->problems[i]) == 0;
+			known |= strcmp(was->problems[k].sentence,
+					is->problems[i].sentence) == 0;
 		if (known)
 			continue;
-		log_warn("Service %s: %s", is->key, is->problems[i]);
-		observed_problem(a->o.observed, is->key, is->problems[i],
-				 clock_realtime_ms());
+		a->o.problem(is->key, &is->problems[i], a->o.data);
 	}
 }
 

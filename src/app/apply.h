@@ -28,6 +28,9 @@ struct apply_options {
 	struct observed *observed;
 	struct health_ports *health_ports;
 	void (*first_synced)(void *data); /* once */
+	/* A Service has a problem that it had not before. */
+	void (*problem)(const char *service_key, const struct plan_problem *p,
+			void *data);
 	void *data;
 };
 

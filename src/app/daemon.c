@@ -504,6 +504,7 @@ static void lend(struct daemon *d)
 	ob->conntrack.stats = conntrack_stats;
 	ob->source.source = d->input;
 	ob->source.status = input_status;
+	ob->source.note_stats = input_note_stats;
 }
 
 static void show_option(struct daemon *d, const char *name, const char *value)
@@ -513,14 +514,61 @@ static void show_option(struct daemon *d, const char *name, const char *value)
 			(struct observed_option){name, value};
 }
 
+/* --- what the operator must know --------------------------------------- */
+
+/* In the log, in status and, with an API server, as an Event. */
+static void tell_service(struct daemon *d, const char *service_key,
+			 const struct source_note *about)
+{
+	const struct service *s = store_service(d->store, service_key);
+	struct source_note n = *about;
+
+	log_warn("Service %s: %s", service_key, n.note);
+	observed_problem(&d->observed, service_key, n.note,
+			 clock_realtime_ms());
+	n.service_key = service_key;
+	n.uid = s && s->uid ? s->uid : "";
+	n.warning = true;
+	input_tell(d->input, &n);
+}
+
 static void on_health_port_problem(const char *service_key,
 				   const char *sentence, void *data)
 {
-	struct daemon *d = data;
+	/* kube-proxy's words. */
+	const struct source_note n = {
+		.reason = "FailedToStartServiceHealthcheck",
+		.action = "Listen",
+		.note = sentence,
+	};
 
-	log_warn("Service %s: %s; tried again", service_key, sentence);
-	observed_problem(&d->observed, service_key, sentence,
-			 clock_realtime_ms());
+	tell_service(data, service_key, &n);
+}
+
+static void on_problem(const char *service_key, const struct plan_problem *p,
+		       void *data)
+{
+	const struct source_note n = {
+		.reason = plan_problem_reason(p->kind),
+		.action = "Plan",
+		.note = p->sentence,
+		.shared = true,
+	};
+
+	tell_service(data, service_key, &n);
+}
+
+/* kube-proxy's birth cry. */
+static void tell_start(struct daemon *d)
+{
+	const struct source_note n = {
+		.uid = "",
+		.reason = "Starting",
+		.action = "StartNodesplice",
+		.note = "nodesplice " NODESPLICE_VERSION,
+	};
+
+	input_tell(d->input, &n);
 }
 
 static int open_apply(struct daemon *d)
@@ -538,6 +586,7 @@ static int open_apply(struct daemon *d)
 		.affinity = d->affinity,
 		.observed = &d->observed,
 		.first_synced = on_first_synced,
+		.problem = on_problem,
 		.data = d,
 	};
 	int r = health_ports_new(d->loop, &d->observed, on_health_port_problem,
@@ -664,6 +713,7 @@ static int open_all(struct daemon *d, struct errbuf *e)
 	show_option(d, "kubeconfig", d->o.kubeconfig);
 	show_option(d, "apiserver", input_server(d->input));
 	lend(d);
+	tell_start(d);
 	r = open_servers(d, e);
 	return r < 0 ? r : open_control(d, e);
 }

@@ -89,6 +89,21 @@ size_t input_status(const void *input, const struct source_status **ret_status)
 			 file_source_status(in->file, ret_status);
 }
 
+void input_tell(struct input *in, const struct source_note *n)
+{
+	if (in->k8s)
+		k8s_source_tell(in->k8s, n);
+}
+
+void input_note_stats(const void *input, struct source_note_stats *ret_stats)
+{
+	const struct input *in = input;
+
+	*ret_stats = (struct source_note_stats){0};
+	if (in->k8s)
+		k8s_source_note_stats(in->k8s, ret_stats);
+}
+
 const char *input_server(const struct input *in)
 {
 	return in->config ? in->config->server : NULL;

@@ -29,6 +29,9 @@ DEFINE_FREEP(struct input, input_free)
 
 /* For struct observed_source: @input is a struct input. */
 size_t input_status(const void *input, const struct source_status **ret_status);
+/* Write an Event, with an API server. */
+void input_tell(struct input *in, const struct source_note *n);
+void input_note_stats(const void *input, struct source_note_stats *ret_stats);
 /* "https://10.0.0.1:6443"; NULL for manifests. */
 const char *input_server(const struct input *in);
 /* The API server's address and port; -EINVAL if it has a name or there is

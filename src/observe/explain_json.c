@@ -177,7 +177,7 @@ static void json_plan(const struct explained_service *xs,
 	jout_string(t, "modeReason", plan_mode_reason_text(sp->mode_reason));
 	jout_open(t, "problems", "[");
 	for (size_t i = 0; i < sp->problems_n; i++)
-		jout_string(t, NULL, sp->problems[i]);
+		jout_string(t, NULL, sp->problems[i].sentence);
 	jout_close(t, "]");
 	json_settings(&sp->policy, t);
 	jout_open(t, "ports", "[");

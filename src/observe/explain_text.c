@@ -214,7 +214,7 @@ static void text_mode(const struct observed *o, const struct service_plan *sp,
 			"the gate is closed, new connections go by the kernel: %s\n",
 			o->gate.why_closed ? o->gate.why_closed : "see status");
 	for (size_t i = 0; i < sp->problems_n; i++)
-		text_addf(t, "problem: %s\n", sp->problems[i]);
+		text_addf(t, "problem: %s\n", sp->problems[i].sentence);
 }
 
 static void text_service(const struct observed *o,

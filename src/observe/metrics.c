@@ -131,6 +131,27 @@ static void print_sources(const struct observed *o, uint64_t now_ms,
 	print_heard(status, n, now_ms, realtime_ms, t);
 }
 
+static void print_events(const struct observed_source *source, struct text *t)
+{
+	struct source_note_stats s = {0};
+
+	if (source->note_stats)
+		source->note_stats(source->source, &s);
+	mout_counter(t, "nodesplice_events_told_total",
+		     "occurrences of what Events are written for", s.told_n);
+	mout_counter(t, "nodesplice_events_written_total",
+		     "Events and their series that the API server took",
+		     s.written_n);
+	mout_counter(t, "nodesplice_events_failed_total",
+		     "Events that were given up", s.failed_n);
+	mout_counter(t, "nodesplice_events_over_rate_total",
+		     "occurrences not written: too many about one object",
+		     s.over_rate_n);
+	mout_counter(t, "nodesplice_events_over_limit_total",
+		     "occurrences not written: too many waiting",
+		     s.over_limit_n);
+}
+
 static void print_floor(const struct observed_floor *floor, struct text *t)
 {
 	struct nfp_stats s;
@@ -336,6 +357,7 @@ void metrics_text(const struct observed *o, const struct process_stats *process,
 	print_build(o, t);
 	print_model(o, t);
 	print_sources(o, now_ms, realtime_ms, t);
+	print_events(&o->source, t);
 	print_floor(&o->floor, t);
 	print_conntrack(&o->conntrack, t);
 	print_gate(o, t);

@@ -100,13 +100,15 @@ int build_frontends(const struct service *s, const struct plan_context *ctx,
 	return r;
 }
 
-static int add_problem(struct service_plan *sp, const char *sentence)
+static int add_problem(struct service_plan *sp, enum plan_problem_kind kind,
+		       const char *sentence)
 {
+	struct plan_problem p = {kind, strdup(sentence)};
 	size_t room = sp->problems_n;
-	char *copy = strdup(sentence);
 
-	if (!copy || ARRAY_APPEND(sp->problems, sp->problems_n, room, copy)) {
-		free(copy);
+	if (!p.sentence ||
+	    ARRAY_APPEND(sp->problems, sp->problems_n, room, p)) {
+		free(p.sentence);
 		return -ENOMEM;
 	}
 	return 0;
@@ -122,7 +124,8 @@ static void on_policy_problem(const char *sentence, void *data)
 	struct problem_sink *sink = data;
 
 	if (sink->r == 0)
-		sink->r = add_problem(sink->sp, sentence);
+		sink->r = add_problem(sink->sp, PLAN_PROBLEM_ANNOTATION,
+				      sentence);
 }
 
 static int build_endpoints(struct plan_port *pp, const struct selection *sel,
@@ -361,7 +364,7 @@ static int build_port_frontends(struct building *b, struct plan_port *pp,
 			continue;
 		}
 		describe_loss(w, owner, sentence, sizeof(sentence));
-		if (add_problem(b->sp, sentence) < 0)
+		if (add_problem(b->sp, PLAN_PROBLEM_FRONTEND, sentence) < 0)
 			return -ENOMEM;
 	}
 	if (pp->frontends_n > 0)
@@ -382,7 +385,7 @@ static int tell_left_out(struct service_plan *sp, const struct plan_port *pp,
 		 "subset of Endpoints, are left out",
 		 pp->name, left_out_n, LIMIT_ENDPOINTS_PER_PORT,
 		 LIMIT_ENDPOINTS_PER_SUBSET);
-	return add_problem(sp, sentence);
+	return add_problem(sp, PLAN_PROBLEM_ENDPOINTS, sentence);
 }
 
 static int build_port(struct building *b, struct plan_port *pp, size_t port,

@@ -16,7 +16,7 @@ void service_plan_free(struct service_plan *sp)
 		free(sp->ports[i].source_ranges);
 	}
 	for (size_t i = 0; i < sp->problems_n; i++)
-		free(sp->problems[i]);
+		free(sp->problems[i].sentence);
 	free(sp->key);
 	free(sp->ports);
 	free(sp->problems);
@@ -94,7 +94,7 @@ bool service_plan_equal(const struct service_plan *a,
 			return false;
 	}
 	for (size_t i = 0; i < a->problems_n; i++) {
-		if (strcmp(a->problems[i], b->problems[i]) != 0)
+		if (strcmp(a->problems[i].sentence, b->problems[i].sentence))
 			return false;
 	}
 	return true;
@@ -121,6 +121,19 @@ const char *plan_frontend_kind_name(enum plan_frontend_kind k)
 		      "each has a name");
 
 	return names[k];
+}
+
+const char *plan_problem_reason(enum plan_problem_kind k)
+{
+	static const char *const words[] = {
+		[PLAN_PROBLEM_ANNOTATION] = "InvalidAnnotation",
+		[PLAN_PROBLEM_FRONTEND] = "FrontendConflict",
+		[PLAN_PROBLEM_ENDPOINTS] = "TooManyEndpoints",
+	};
+	static_assert(ARRAY_SIZE(words) == PLAN_PROBLEM_KIND_MAX_,
+		      "each has a word");
+
+	return words[k];
 }
 
 const char *plan_verdict_name(enum plan_verdict v)

@@ -73,7 +73,7 @@ void plan_text_service(const struct service_plan *sp, struct text *t)
 				  (enum policy_source)sp->policy.source[i]));
 	}
 	for (size_t i = 0; i < sp->problems_n; i++)
-		text_addf(t, "  problem %s\n", sp->problems[i]);
+		text_addf(t, "  problem %s\n", sp->problems[i].sentence);
 	for (size_t i = 0; i < sp->ports_n; i++)
 		text_port(&sp->ports[i], t);
 }

@@ -483,11 +483,16 @@ static void report_ended(struct k8s_http *h)
 	}
 }
 
-static int set_headers(struct k8s_http_request *q, const char *token)
+static int set_headers(struct k8s_http_request *q, const char *token,
+		       const struct k8s_http_body *body)
 {
-	cleanup_(freep) char *bearer = NULL;
+	cleanup_(freep) char *bearer = NULL, *type = NULL;
 	const char *lines[] = {"Accept: application/json", q->http->host_header,
-			       NULL};
+			       NULL, NULL};
+
+	if (body && asprintf(&type, "Content-Type: %s", body->content_type) < 0)
+		return -ENOMEM;
+	lines[3] = type;
 
 	if (token) {
 		if (asprintf(&bearer, "Authorization: Bearer %s", token) < 0)
@@ -594,8 +599,23 @@ static CURLcode set_options(struct k8s_http_request *q, const char *url,
 	return r == CURLE_OK ? set_tls(c, h) : r;
 }
 
-int k8s_http_get(struct k8s_http *h, struct k8s_http_request *q,
-		 const char *target, bool fresh, struct errbuf *e)
+static CURLcode set_body(CURL *c, const struct k8s_http_body *body)
+{
+	CURLcode r = curl_easy_setopt(c, CURLOPT_POST, 1L);
+
+	if (r == CURLE_OK)
+		r = curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, body->method);
+	if (r == CURLE_OK)
+		r = curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE,
+				     (curl_off_t)body->len);
+	return r == CURLE_OK ?
+		       curl_easy_setopt(c, CURLOPT_COPYPOSTFIELDS, body->data) :
+		       r;
+}
+
+static int start(struct k8s_http *h, struct k8s_http_request *q,
+		 const char *target, bool fresh,
+		 const struct k8s_http_body *body, struct errbuf *e)
 {
 	cleanup_(freep) char *url = NULL;
 	const char *token = NULL;
@@ -612,11 +632,13 @@ int k8s_http_get(struct k8s_http *h, struct k8s_http_request *q,
 	q->headed = false;
 	q->error[0] = '\0';
 	q->easy = curl_easy_init();
-	if (!q->easy || set_headers(q, token) < 0) {
+	if (!q->easy || set_headers(q, token, body) < 0) {
 		k8s_http_drop(q);
 		return errf(e, -ENOMEM, "out of memory");
 	}
 	code = set_options(q, url, fresh);
+	if (code == CURLE_OK && body)
+		code = set_body(q->easy, body);
 	if (code != CURLE_OK) {
 		k8s_http_drop(q);
 		return errf(e, -EINVAL, "%s: %s", h->config->server,
@@ -627,4 +649,17 @@ int k8s_http_get(struct k8s_http *h, struct k8s_http_request *q,
 		return errf(e, -ENOMEM, "out of memory");
 	}
 	return 0;
+}
+
+int k8s_http_get(struct k8s_http *h, struct k8s_http_request *q,
+		 const char *target, bool fresh, struct errbuf *e)
+{
+	return start(h, q, target, fresh, NULL, e);
+}
+
+int k8s_http_send(struct k8s_http *h, struct k8s_http_request *q,
+		  const char *target, const struct k8s_http_body *body,
+		  struct errbuf *e)
+{
+	return start(h, q, target, false, body, e);
 }

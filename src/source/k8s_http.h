@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * k8s_http.h - GET requests to one API server, on the loop
+ * k8s_http.h - requests to one API server, on the loop
  *
  * Layer: source, private to it.  Connections, TLS, names, tokens; knows no
  * body.  The theory of operation is in k8s_http.c.
@@ -59,6 +59,19 @@ DEFINE_FREEP(struct k8s_http, k8s_http_free)
  */
 int k8s_http_get(struct k8s_http *h, struct k8s_http_request *q,
 		 const char *target, bool fresh, struct errbuf *e);
+/* What a request carries. */
+struct k8s_http_body {
+	const char *method;	  /* "POST", "PATCH" */
+	const char *content_type; /* "application/json" */
+	const char *data;	  /* copied */
+	size_t len;
+};
+
+/* As k8s_http_get(), of another method. */
+int k8s_http_send(struct k8s_http *h, struct k8s_http_request *q,
+		  const char *target, const struct k8s_http_body *body,
+		  struct errbuf *e);
+
 /* Forget a request in flight; done() is not called.  Not from its callbacks,
  * other than done(). */
 void k8s_http_drop(struct k8s_http_request *q);

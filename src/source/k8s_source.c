@@ -36,6 +36,7 @@
 #include "nodesplice/base/table.h"
 #include "nodesplice/source/k8s_source.h"
 
+#include "k8s_events.h"
 #include "k8s_http.h"
 #include "k8s_watch.h"
 
@@ -76,8 +77,9 @@ struct k8s_source {
 	struct loop *loop;   /* borrowed */
 	struct store *store; /* borrowed */
 	struct source_callbacks cb;
-	struct k8s_http *http; /* owned */
-	struct json_doc *doc;  /* owned, shared by the reflectors */
+	struct k8s_http *http;	   /* owned */
+	struct k8s_events *events; /* owned */
+	struct json_doc *doc;	   /* owned, shared by the reflectors */
 	struct rnd rnd;
 	bool others_begun; /* reflectors other than FIRST_KIND's */
 	char *label_selector, *node_selector; /* owned */
@@ -327,6 +329,7 @@ static void let_others_begin(struct k8s_source *s)
 		if (k != FIRST_KIND)
 			arm(&s->reflectors[k]);
 	}
+	k8s_events_begin(s->events);
 }
 
 static void ended(struct reflector *rf, const char *failure,
@@ -513,6 +516,8 @@ int k8s_source_new(struct loop *l, struct store *st,
 	r = k8s_http_new(l, o->config, o->socket_mark, &s->http, e);
 	if (r < 0)
 		return r;
+	if (k8s_events_new(l, s->http, o->node_name, &s->cb, &s->events) < 0)
+		return errf(e, -ENOMEM, "out of memory");
 	for (unsigned int k = 0; k < STORE_KIND_MAX_; k++)
 		reflector_init(s, (enum store_kind)k,
 			       o->endpoints && k == STORE_SLICES ?
@@ -536,6 +541,7 @@ void k8s_source_free(struct k8s_source *s)
 		k8s_http_drop(&rf->request);
 		k8s_watch_fini(&rf->watch);
 	}
+	k8s_events_free(s->events);
 	k8s_http_free(s->http);
 	if (s->doc)
 		json_doc_free(s->doc);
@@ -551,4 +557,15 @@ size_t k8s_source_status(const struct k8s_source *s,
 {
 	*ret_status = s->status;
 	return ARRAY_SIZE(s->status);
+}
+
+void k8s_source_tell(struct k8s_source *s, const struct source_note *n)
+{
+	k8s_events_tell(s->events, n);
+}
+
+void k8s_source_note_stats(const struct k8s_source *s,
+			   struct source_note_stats *ret_stats)
+{
+	k8s_events_stats(s->events, ret_stats);
 }

@@ -89,7 +89,7 @@ def test_the_api_server_admits_the_pod(cluster):
     assert {"operator": "Exists"} in created["spec"]["tolerations"]
 
 
-def test_the_rights_are_to_read_five_kinds():
+def test_the_rights_are_to_read_five_kinds_and_to_write_events():
     rules = the("ClusterRole", "rbac.yaml")["rules"]
     granted = {(group, resource): set(rule["verbs"]) for rule in rules
                for group in rule["apiGroups"]
@@ -100,6 +100,7 @@ def test_the_rights_are_to_read_five_kinds():
         ("", "endpoints"): {"get", "list", "watch"},
         ("discovery.k8s.io", "endpointslices"): {"get", "list", "watch"},
         ("networking.k8s.io", "servicecidrs"): {"get", "list", "watch"},
+        ("events.k8s.io", "events"): {"create", "patch"},
     }
 
 

@@ -325,7 +325,9 @@ class Cluster:
                  "verbs": ["get", "list", "watch"]},
                 {"apiGroups": ["networking.k8s.io"],
                  "resources": ["servicecidrs"],
-                 "verbs": ["get", "list", "watch"]}]}
+                 "verbs": ["get", "list", "watch"]},
+                {"apiGroups": ["events.k8s.io"], "resources": ["events"],
+                 "verbs": ["create", "patch"]}]}
         self.api.create(self.role)
         self.api.create({
             "apiVersion": "rbac.authorization.k8s.io/v1",

@@ -209,7 +209,7 @@ of_two_claimants_the_older_has_it_and_the_other_is_told(void **state)
 			 plan_service(p, "default/zz-old"));
 	sp = plan_service(p, "default/young");
 	assert_int_equal(sp->problems_n, 1);
-	assert_string_equal(sp->problems[0],
+	assert_string_equal(sp->problems[0].sentence,
 			    "ExternalIP 198.51.100.7:80/tcp is taken by the "
 			    "older Service default/zz-old");
 	assert_int_equal(sp->ports[0].frontends_n, 1);

@@ -23,6 +23,8 @@
 #define LIMIT_SKIPPED_BYTES	      (64u << 20) /* of one larger object */
 #define LIMIT_LIST_PAGES	      2000	  /* of 500 objects each */
 #define LIMIT_BAD_OBJECTS	      1000	  /* remembered as said */
+#define LIMIT_EVENTS		      512 /* told to the API server, or waiting */
+#define LIMIT_EVENT_OBJECTS	      1024 /* whose rate is known */
 #define LIMIT_JSON_DEPTH	      64
 #define LIMIT_JSON_TOKENS	      (1u << 20)
 #define LIMIT_MANIFEST_BYTES	      (64u << 20) /* one file */

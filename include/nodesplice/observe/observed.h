@@ -68,6 +68,8 @@ struct observed_conntrack {
 struct observed_source {
 	size_t (*status)(const void *source,
 			 const struct source_status **ret_status);
+	void (*note_stats)(const void *source,
+			   struct source_note_stats *ret_stats); /* or NULL */
 	const void *source; /* borrowed */
 };
 

@@ -105,6 +105,19 @@ enum plan_mode_reason {
 	PLAN_MODE_REASON_MAX_,
 };
 
+enum plan_problem_kind {
+	PLAN_PROBLEM_ANNOTATION, /* a value that is not allowed */
+	PLAN_PROBLEM_FRONTEND,	 /* an older Service has it */
+	PLAN_PROBLEM_ENDPOINTS,	 /* more than can be served */
+	PLAN_PROBLEM_KIND_MAX_,
+};
+
+/* A sentence for the Service's operator. */
+struct plan_problem {
+	enum plan_problem_kind kind;
+	char *sentence; /* owned */
+};
+
 struct service_plan {
 	char *key;    /* "namespace/name" */
 	bool proxied; /* TCP goes through the proxy */
@@ -113,9 +126,8 @@ struct service_plan {
 	uint64_t changed_ms; /* newest last-change-trigger-time of its slices */
 	struct plan_port *ports; /* by Service port, then family */
 	size_t ports_n;
-	uint16_t health_check_port; /* healthCheckNodePort; 0: none */
-	char **problems; /* sentences for its operator: a bad annotation, a
-			    frontend that an older Service has */
+	uint16_t health_check_port;    /* healthCheckNodePort; 0: none */
+	struct plan_problem *problems; /* owned */
 	size_t problems_n;
 };
 
@@ -195,4 +207,6 @@ bool service_plan_equal(const struct service_plan *a,
 const char *plan_frontend_kind_name(enum plan_frontend_kind k);
 const char *plan_verdict_name(enum plan_verdict v);
 const char *plan_masquerade_name(enum plan_masquerade m);
+/* "InvalidAnnotation": in one word, as the reason of an event. */
+const char *plan_problem_reason(enum plan_problem_kind k);
 const char *plan_mode_reason_text(enum plan_mode_reason r);

@@ -29,6 +29,12 @@ int k8s_source_new(struct loop *l, struct store *st,
 void k8s_source_free(struct k8s_source *s);
 DEFINE_FREEP(struct k8s_source, k8s_source_free)
 
+/* Write an Event, when there is a connection and the rate allows it; never
+ * blocks, and nothing tells whether it was written but the numbers. */
+void k8s_source_tell(struct k8s_source *s, const struct source_note *n);
+void k8s_source_note_stats(const struct k8s_source *s,
+			   struct source_note_stats *ret_stats);
+
 /* Return: how many kinds; @ret_status is borrowed until the next turn. */
 size_t k8s_source_status(const struct k8s_source *s,
 			 const struct source_status **ret_status);

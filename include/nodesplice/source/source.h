@@ -28,6 +28,25 @@ struct source_callbacks {
 	void *data;
 };
 
+/* What the cluster is to know about one of its objects: an Event. */
+struct source_note {
+	const char *service_key; /* "namespace/name"; NULL: our Node */
+	const char *uid;	 /* of the Service; "" if unknown */
+	bool warning;		 /* else normal */
+	bool shared;		 /* every node says the same: one Event */
+	const char *reason;	 /* one word: "FrontendConflict" */
+	const char *action;	 /* what was being done, one word */
+	const char *note;	 /* a sentence */
+};
+
+struct source_note_stats {
+	uint64_t told_n;
+	uint64_t written_n;    /* requests that the server took */
+	uint64_t failed_n;     /* given up: refused, or never answered */
+	uint64_t over_rate_n;  /* of one object, not written */
+	uint64_t over_limit_n; /* too many waiting, not written */
+};
+
 /* The freshness of one watched kind; for status and metrics. */
 struct source_status {
 	const char *kind;   /* "services", "endpointslices", "nodes" */

@@ -328,6 +328,17 @@ static int open_signals(struct daemon *d, struct errbuf *e)
 	return 0;
 }
 
+/* Where who is not root is stopped first, before any question of the kernel. */
+static int refuse_path(const char *path, int r, struct errbuf *e)
+{
+	return errf(e, r, "%s: %s%s", path, strerror(-r),
+		    r == -EACCES || r == -EPERM ?
+			    ": run needs root, or CAP_NET_ADMIN and a "
+			    "--control-socket of its own; plan and check need "
+			    "no privileges" :
+			    "");
+}
+
 /* One writer of the floor at a time. */
 static int take_lock(struct daemon *d, struct errbuf *e)
 {
@@ -339,12 +350,12 @@ static int take_lock(struct daemon *d, struct errbuf *e)
 	if (slash && slash != dir) {
 		*slash = '\0';
 		if (mkdir(dir, 0750) < 0 && errno != EEXIST)
-			return errf(e, -errno, "%s: %s", dir, strerror(errno));
+			return refuse_path(dir, -errno, e);
 	}
 	d->lock_fd =
 		open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (d->lock_fd < 0)
-		return errf(e, -errno, "%s: %s", path, strerror(errno));
+		return refuse_path(path, -errno, e);
 	if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return errf(e, -errno,
 			    "%s is locked: another nodesplice runs here "

@@ -132,6 +132,16 @@ def test_without_root_a_sentence_says_what_is_missing(world, public_binary,
     assert "CAP_NET_ADMIN" in r.stderr or "root" in r.stderr
 
 
+def test_run_without_privileges_says_what_works_without(
+        world, public_binary):
+    os.makedirs(f"{public_binary}/closed", mode=0o755)
+    r = unprivileged("run", "--manifests", "/tmp", "--control-socket",
+                     f"{public_binary}/closed/sock", ns=world.node.ns)
+    assert r.returncode == 1
+    for word in ("root", "CAP_NET_ADMIN", "plan and check"):
+        assert word in r.stderr
+
+
 def test_check_says_what_works_and_what_conflicts(world, own):
     r = daemon.command("check", ns=world.node.ns, check=False)
     assert "nf_tables" in r.stdout + r.stderr

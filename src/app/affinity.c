@@ -24,6 +24,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "nodesplice/base/limits.h"
 #include "nodesplice/base/log.h"
 #include "nodesplice/base/mem.h"
 
@@ -162,10 +163,13 @@ static bool tell_some(struct affinity *a, const struct plan_changes *changes,
 
 void affinity_tick(struct affinity *a, uint64_t now_ms)
 {
-	if (now_ms < a->next_ms || !px_clients_changed(a->px))
+	if (now_ms >= a->next_ms && px_clients_changed(a->px)) {
+		tell_some(a, NULL, now_ms);
+		a->next_ms = now_ms + TELL_MS;
 		return;
-	tell_some(a, NULL, now_ms);
-	a->next_ms = now_ms + TELL_MS;
+	}
+	/* Nothing to be told: those that are overdue are forgotten. */
+	px_clients_take(a->px, now_ms, a->told, 0);
 }
 
 void affinity_tell(struct affinity *a, const struct plan_changes *changes,
@@ -203,6 +207,8 @@ static int on_client(const struct nfp_client *c, void *data)
 	};
 	struct reading *rd = data;
 
+	if (rd->clients_n >= LIMIT_AFFINITY_ENTRIES)
+		return -EOVERFLOW; /* the proxy remembers no more */
 	return ARRAY_APPEND(rd->clients, rd->clients_n, rd->clients_room,
 			    client);
 }
@@ -227,9 +233,9 @@ static void learn(struct affinity *a, struct reading *rd, uint64_t now_ms)
 	if (rd->r == 0)
 		rd->r = nfp_clients_read(rd->ports, rd->ports_n, on_client, rd);
 	if (rd->r < 0)
-		log_warn("what the kernel remembers of clients that keep their "
-			 "endpoint is not read: %s",
-			 strerror(-rd->r));
+		log_warn("of the clients that keep their endpoint the kernel "
+			 "has told %zu, not all: %s",
+			 rd->clients_n, strerror(-rd->r));
 	px_clients_learn(a->px, rd->clients, rd->clients_n, now_ms);
 }
 

@@ -160,8 +160,8 @@ static void judge_gate(struct daemon *d, uint64_t now_ms)
 		open = false;
 		why = "heartbeats can't be sent";
 	}
-	if (open)
-		d->refreshed_ms = now_ms;
+	if (open) /* learning may have taken a while */
+		d->refreshed_ms = clock_now_ms();
 	if (open != d->observed.gate.open) {
 		if (open)
 			log_info("the gate is open: TCP goes through the "

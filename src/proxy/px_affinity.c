@@ -25,10 +25,11 @@
 #include "nodesplice/base/limits.h"
 #include "px_affinity.h"
 
-#define BUCKETS_MIN   64
-#define SWEEP_N	      2 /* overdue entries that one connection cleans up */
-#define TELL_SHARE    8
-#define TELL_AFTER_MS 1000
+#define BUCKETS_MIN    64
+#define SWEEP_N	       2    /* overdue entries that one connection cleans up */
+#define SWEEP_TAKING_N 1024 /* those that px_affinity_take() does */
+#define TELL_SHARE     8
+#define TELL_AFTER_MS  1000
 
 struct link {
 	struct link *prev, *next;
@@ -408,7 +409,7 @@ size_t px_affinity_take(struct px_affinity *t, uint64_t now_ms,
 	size_t n = 0;
 
 	pthread_mutex_lock(&t->lock);
-	sweep(t, now_ms, t->entries_n);
+	sweep(t, now_ms, SWEEP_TAKING_N);
 	while (n < room && !list_empty(&t->untold)) {
 		struct entry *e =
 			container_of(t->untold.next, struct entry, untold);

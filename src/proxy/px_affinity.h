@@ -84,7 +84,8 @@ struct px_affinity_news {
  * px_affinity_take() - Clients that have an endpoint, another endpoint or much
  * more time since they were told last
  *
- * An eighth of the timeout, and a second, is much.  Forgets who is overdue.
+ * An eighth of the timeout, and a second, is much.  Forgets who is overdue, some
+ * at a time.
  * Return: how many were filled in
  */
 size_t px_affinity_take(struct px_affinity *t, uint64_t now_ms,

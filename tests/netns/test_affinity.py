@@ -136,6 +136,17 @@ def test_it_ends_when_a_client_was_quiet_for_the_timeout(
                "another endpoint", interval_s=1.5)
 
 
+def test_clients_that_are_quiet_for_the_timeout_are_forgotten(
+        world, applied, subject, hosts, family):
+    sticky = Sticky(world, family, "TCP", hosts, "proxy", timeout_s=1)
+    applied(*sticky.objects)
+    sticky.ask(world.external)
+    name = sticky.service["metadata"]["name"]
+    poll.until(lambda: subject.daemon.metric(
+        "nodesplice_service_affinity_clients", service=name) == 0,
+               "the client to be forgotten")
+
+
 @pytest.mark.common
 @each_way
 def test_the_local_set_is_never_left_for_it(

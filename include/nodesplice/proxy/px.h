@@ -111,6 +111,7 @@ struct px_client {
  *
  * New clients, those that got another endpoint, and those whose time began
  * anew, if much of it was over.  At most @room; the rest is told next time.
+ * Clients whose time is over are forgotten, which is all if @room is 0.
  * Return: how many
  */
 size_t px_clients_take(struct px *px, uint64_t now_ms,

@@ -54,7 +54,7 @@ void dataplane_proxy(const struct options *o, struct px_options *ret_px)
 static void add_local_pods(struct dataplane *dp, const struct cidr *from,
 			   size_t n)
 {
-	for (size_t i = 0; i < n && i < DATAPLANE_ADDRS_MAX; i++) {
+	for (size_t i = 0; i < n; i++) {
 		dp->local_pods[dp->nfp.local_pods_n++] = from[i];
 		dp->has_pod_detector[plan_family(from[i].addr.family)] = true;
 	}
@@ -145,8 +145,8 @@ static void derive_addresses(const struct options *o, const struct node *node,
 
 	if (o->bind_address.family != AF_UNSPEC)
 		preferred[preferred_n++] = o->bind_address;
-	for (size_t i = 0; node && i < node->ips_n &&
-			   preferred_n < ARRAY_SIZE(preferred);
+	for (size_t i = 0;
+	     node && i < node->ips_n && preferred_n < ARRAY_SIZE(preferred);
 	     i++)
 		preferred[preferred_n++] = node->ips[i];
 	for (size_t i = 0; i < 2; i++) {

@@ -18,7 +18,7 @@
 
 struct dataplane {
 	struct nfp_options nfp; /* pointers into this struct */
-	struct cidr local_pods[DATAPLANE_ADDRS_MAX];
+	struct cidr local_pods[LIMIT_POD_CIDRS];
 	struct node_port_places node_ports;
 	struct cidr service_cidrs[2 * LIMIT_SERVICE_CIDRS]; /* sorted */
 	bool has_pod_detector[2]; /* for plan_context */

@@ -216,6 +216,8 @@ static int set_cidrs(struct options *o, const struct option *row,
 	while ((one = strsep(&rest, ","))) {
 		struct cidr c;
 
+		if (list->n == LIMIT_POD_CIDRS)
+			return refuse(row, one, "at most 16 prefixes", e);
 		if (cidr_parse(one, &c) < 0)
 			return refuse(row, one,
 				      "prefixes like 10.244.1.0/24, separated "
@@ -258,14 +260,18 @@ static int set_detect_local(struct options *o, const struct option *row,
 		      e);
 }
 
-/* As the kernel allows it (net/core/dev.c, dev_valid_name()). */
+/* What the kernel allows (net/core/dev.c, dev_valid_name()), without what would
+ * make nft read another rule than the one it lists. */
 static int set_interface(struct options *o, const struct option *row,
 			 const char *value, struct errbuf *e)
 {
+	bool fine = strcmp(value, ".") != 0 && strcmp(value, "..") != 0;
 	size_t n = strlen(value);
 
-	if (n == 0 || n >= 16 || strcmp(value, ".") == 0 ||
-	    strcmp(value, "..") == 0 || value[strcspn(value, "/: \t\n\v\f\r*")])
+	for (size_t i = 0; i < n; i++)
+		fine &= isgraph((unsigned char)value[i]) &&
+			!strchr("/:*\"\\", value[i]);
+	if (n == 0 || n >= 16 || !fine)
 		return refuse(row, value, "an interface's name", e);
 	return set_string(o, row, value, e);
 }

@@ -253,7 +253,9 @@ static void match_frontends(const struct writer *w, const char *chain,
 /*
  * Node ports on loopback, for this node alone.  The floor has none: kernel DNAT
  * from there needs route_localnet, which opens what listens on 127.0.0.1 to the
- * network (CVE-2020-8558).
+ * network (CVE-2020-8558).  Under policy Local they lead where all that the node
+ * sends does, to every endpoint; kube-proxy's own loopback listeners (KEP-6032)
+ * take those of the node alone.
  */
 static void match_loopback(const struct writer *w)
 {

@@ -167,8 +167,8 @@ static int read_node_metadata(struct k8s_reader *r, struct json v, void *out)
 
 static int read_pod_cidrs(struct k8s_reader *r, struct json v, void *out)
 {
-	static const struct k8s_list list = {
-		sizeof(struct cidr), LIMIT_ADDRS_PER_SERVICE, k8s_read_cidr};
+	static const struct k8s_list list = {sizeof(struct cidr),
+					     LIMIT_POD_CIDRS, k8s_read_cidr};
 	struct node *n = out;
 
 	return k8s_read_list(r, v, &list, &n->pod_cidrs, &n->pod_cidrs_n);

@@ -271,7 +271,14 @@ static void a_detection_without_what_it_needs_is_refused(void **state)
 		    "--pod-interface-name-prefix is missing");
 	assert_says("run --detect-local-mode nodecidr",
 		    "\"nodecidr\" is not allowed (ClusterCIDR, NodeCIDR, ");
+	assert_says("run --cluster-cidr 10.0.0.0/8,10.0.0.0/9,10.0.0.0/10,"
+		    "10.0.0.0/11,10.0.0.0/12,10.0.0.0/13,10.0.0.0/14,"
+		    "10.0.0.0/15,10.0.0.0/16,10.0.0.0/17,10.0.0.0/18,"
+		    "10.0.0.0/19,10.0.0.0/20,10.0.0.0/21,10.0.0.0/22,"
+		    "10.0.0.0/23,10.0.0.0/24",
+		    "\"10.0.0.0/24\" is not allowed (at most 16 prefixes)");
 	assert_says("run --pod-bridge-interface a/b", "an interface's name");
+	assert_says("run --pod-bridge-interface a\"b", "an interface's name");
 	assert_says("run --pod-interface-name-prefix cali*",
 		    "an interface's name");
 	assert_says("run --pod-bridge-interface abcdefghijklmnop",

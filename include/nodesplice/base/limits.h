@@ -11,6 +11,7 @@
 #define LIMIT_SERVICES		      100000 /* further ones are reported, not served */
 #define LIMIT_SLICES		      400000
 #define LIMIT_SERVICE_CIDRS	      256 /* of two prefixes each */
+#define LIMIT_POD_CIDRS		      16  /* of a node, or of --cluster-cidr */
 #define LIMIT_PORTS_PER_SERVICE	      1024
 #define LIMIT_ADDRS_PER_SERVICE	      64   /* of each kind */
 #define LIMIT_ANNOTATIONS_PER_SERVICE 64   /* of ours */

@@ -73,6 +73,18 @@ class Process:
     def signal(self, number):
         os.kill(self.pid, number)
 
+    def stop(self):
+        """SIGSTOP, and all of it stands still: the thread that is to take
+        the signal may wait for a CPU while the others go on."""
+        os.kill(self.pid, signal.SIGSTOP)
+        poll.until(lambda: all(self._state(tid) == "T"
+                               for tid, _ in self.threads()),
+                   f"{self.argv[0]} stopped")
+
+    def _state(self, tid):
+        with open(f"/proc/{self.pid}/task/{tid}/stat", encoding="ascii") as f:
+            return f.read().rpartition(")")[2].split()[0]
+
     def kill(self):
         """SIGKILL, and the end of it awaited."""
         if self._popen.poll() is None:

@@ -214,7 +214,7 @@ def test_what_the_kernel_learns_while_the_proxy_hangs_is_kept(
     sticky = Sticky(world, family, "TCP", hosts, "proxy")
     applied(*sticky.objects)
     first, *others = [c for c in clients if c is not world.node]
-    os.kill(subject.daemon.pid, signal.SIGSTOP)
+    subject.daemon.process.stop()
     try:
         # What is intercepted until the gate closes waits in vain.
         poll.until(lambda: client.ask(first, *sticky.frontends[0],

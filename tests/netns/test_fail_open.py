@@ -227,7 +227,7 @@ def test_a_stopped_daemon_loses_its_traffic_and_gets_it_back(
     own.apply(*small.objects)
     host = world.pod("low-routed")
     web.connect_carried(own, host, small.at).close()
-    own.daemon.process.signal(signal.SIGSTOP)
+    own.daemon.process.stop()
     # The handshake alone succeeds with a stopped daemon: ask for data.
     poll.until(lambda: client.ask(host, *small.at, timeout_s=0.5),
                "an answer while the daemon is stopped")

@@ -430,10 +430,11 @@ static void an_idle_connection_holds_no_pipe(void **state)
 	p = rig_pair_open();
 	up.fd = p.client;
 	send_bulk_start(&up);
+	/* Held as long as nobody reads: more than the sockets take. */
+	RIG_WAIT_FOR(s, s.pipes > 0);
 	expect_bulk(p.backend, up.bytes_n);
 	pthread_join(up.thread, NULL);
 	/* Open still; what the pool has is trimmed bit by bit. */
-	RIG_WAIT_FOR(s, s.pipes > 0);
 	RIG_WAIT_FOR(s, s.pipes == 0);
 	assert_int_equal(s.open, 1);
 	rig_pair_close(&p);

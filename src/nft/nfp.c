@@ -108,8 +108,9 @@ static int check_kernel(struct nfp_socket *s, bool intercept, struct errbuf *e)
 	if (r < 0 || !intercept)
 		return r;
 	r = probe(s, NFPROTO_INET, NFT_TABLE_F_OWNER, e);
-	if (r == -EOPNOTSUPP)
-		return errf(e, r,
+	/* EINVAL was the answer to any unknown flag before there was this one. */
+	if (r == -EOPNOTSUPP || r == -EINVAL)
+		return errf(e, -EOPNOTSUPP,
 			    "the kernel has no tables with an owner (before "
 			    "5.12): the proxy cannot run, kernel DNAT alone "
 			    "can");

@@ -3,11 +3,12 @@
 import concurrent.futures
 import itertools
 import json
+import os
 import signal
 
 import pytest
 
-from lib import client, daemon, nfnetlink, poll, subject as subjects, web
+from lib import client, daemon, netns, nfnetlink, poll, subject as subjects, web
 
 PORT = 8280
 _serial = itertools.count()
@@ -235,6 +236,35 @@ def test_a_stopped_daemon_loses_its_traffic_and_gets_it_back(
         assert client.ask(h, *small.at)
     own.daemon.process.signal(signal.SIGCONT)
     web.connect_carried(own, host, small.at).close()
+
+
+@pytest.fixture
+def old_kernel(tmp_path, monkeypatch):
+    """What is started now finds a kernel without owners of tables."""
+    shim = f"{tmp_path}/old_kernel.so"
+    netns.run(["cc", "-shared", "-fPIC", "-o", shim,
+               os.path.join(os.path.dirname(netns.__file__), "old_kernel.c"),
+               "-ldl"])
+    monkeypatch.setenv("LD_PRELOAD", shim)
+    monkeypatch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") +
+                       ":verify_asan_link_order=0")
+
+
+def test_an_old_kernel_serves_without_the_proxy(world, session_dir, hosts,
+                                                family, old_kernel):
+    r = daemon.command("check", ns=world.node.ns, check=False)
+    assert "missing   owner tables" in r.stdout
+    assert "the proxy cannot run, kernel DNAT alone can" in r.stdout
+    s = subjects.NodespliceFiles(world, f"{session_dir}/old{next(_serial)}")
+    try:
+        s.daemon.process.wait_log("no tables with an owner.*before 5.12.*"
+                                  "going on without the proxy")
+        small = web.Small(world, family, hosts, PORT,
+                          annotations={"mode": "proxy"})
+        s.apply(*small.objects)
+        by_kernel(s, world, small)
+    finally:
+        s.close()
 
 
 def test_one_stuck_worker_closes_the_gate(world, own, hosts, family):

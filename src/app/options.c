@@ -661,6 +661,7 @@ static const struct {
 	{set_address, options_write_address},
 	{set_bind_address, options_write_bind_address},
 	{set_oom_score, options_write_oom_score},
+	{set_endpoints_api, options_write_endpoints_api},
 	{set_log_level, options_write_log_level},
 };
 

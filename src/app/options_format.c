@@ -121,3 +121,10 @@ void options_write_node_ports(const void *field, uint32_t min, struct text *t)
 		write_word(t, start, cidr_format(&np->cidrs[i], buf));
 	text_add(t, "]");
 }
+
+void options_write_endpoints_api(const void *field, uint32_t min,
+				 struct text *t)
+{
+	(void)min;
+	text_add(t, *(const bool *)field ? "endpoints" : "endpointslices");
+}

@@ -25,3 +25,5 @@ void options_write_seconds(const void *field, uint32_t min, struct text *t);
 void options_write_detect_local(const void *field, uint32_t min,
 				struct text *t);
 void options_write_node_ports(const void *field, uint32_t min, struct text *t);
+void options_write_endpoints_api(const void *field, uint32_t min,
+				 struct text *t);

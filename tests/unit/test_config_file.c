@@ -384,6 +384,49 @@ static void every_option_that_is_set_is_written(void **state)
 	free(text);
 }
 
+/* Also those of the future: whoever adds a type of option must say how it is
+ * written. */
+static void no_option_of_run_is_forgotten(void **state)
+{
+	static const char *const values[] = {
+		"on",	      "3",	   "5s",       "1.2.3.4:80",
+		"10.0.0.0/8", "endpoints", "NodeCIDR", "debug",
+		"192.0.2.1",  "auto",	   "50%",      "name"};
+	static const char *const not_written[] = {"config",
+						  "write-config-to",
+						  "hostname-override",
+						  "iptables-masquerade-bit",
+						  "v",
+						  "help"};
+	const char *names[OPTIONS_NAMES_MAX];
+	size_t n = options_names(COMMAND_RUN, names);
+
+	(void)state;
+	for (size_t i = 0; i < n; i++) {
+		char *text, line[128];
+		size_t v = 0;
+		bool skip = false;
+
+		for (size_t k = 0; k < sizeof(not_written) / sizeof(char *);
+		     k++)
+			skip |= strcmp(names[i], not_written[k]) == 0;
+		if (skip)
+			continue;
+		options_free(&o);
+		assert_int_equal(options_init(&o), 0);
+		while (v < sizeof(values) / sizeof(char *) &&
+		       options_set(&o, names[i], values[v], &e) < 0)
+			v++;
+		if (v == sizeof(values) / sizeof(char *))
+			fail_msg("no value for %s", names[i]);
+		text = written();
+		snprintf(line, sizeof(line), "\n%s: ", names[i]);
+		if (!strstr(text, line))
+			fail_msg("%s is not in\n%s", names[i], text);
+		free(text);
+	}
+}
+
 static void a_file_that_cannot_be_written_is_named(void **state)
 {
 	(void)state;
@@ -411,6 +454,7 @@ int main(void)
 		T(keys_of_our_own_kind_have_lines_too),
 		T(what_is_in_force_is_written_and_read_again),
 		T(every_option_that_is_set_is_written),
+		T(no_option_of_run_is_forgotten),
 		T(a_file_that_cannot_be_written_is_named),
 	};
 

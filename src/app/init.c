@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "nodesplice/base/log.h"
 #include "nodesplice/base/mem.h"
+#include "nodesplice/nft/conntrack.h"
 
 #include "commands.h"
 #include "conntrack_sysctls.h"
@@ -38,6 +40,11 @@ int command_init(const struct options *o, struct errbuf *e)
 
 	if (make_run_directory(o->control_socket, e) < 0)
 		return EXIT_FAILED;
+	r = conntrack_load();
+	if (r < 0)
+		log_warn("the connection tracking of this kernel does not "
+			 "answer: %s",
+			 strerror(-r));
 	r = conntrack_sysctls_set(o, "", &done, &missing);
 	if (done.len)
 		printf("%s\n", done.data);

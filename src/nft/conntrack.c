@@ -189,6 +189,30 @@ static int delete_flow(struct pass *p, const struct nf_conntrack *ct)
 		       0;
 }
 
+int conntrack_load(void)
+{
+	cleanup_(close_socket) struct mnl_socket *s = NULL;
+	uint8_t buf[1024]; /* the number of flows, in one message */
+	struct nlmsghdr *nlh = put_header(buf, IPCTNL_MSG_CT_GET_STATS, 0,
+					  AF_UNSPEC, DUMP_SEQ);
+	int r = open_socket(&s);
+	ssize_t n;
+
+	if (r < 0)
+		return r;
+	/* Whoever asks has the kernel look for who answers
+	 * (nfnetlink_rcv_msg(), "nfnetlink-subsys-1"). */
+	if (mnl_socket_sendto(s, nlh, nlh->nlmsg_len) < 0)
+		return -errno;
+	n = mnl_socket_recvfrom(s, buf, sizeof(buf));
+	if (n < 0)
+		return -errno;
+	return mnl_cb_run(buf, (size_t)n, DUMP_SEQ, mnl_socket_get_portid(s),
+			  NULL, NULL) < 0 ?
+		       -errno :
+		       0;
+}
+
 static void read_end(const struct nf_conntrack *ct, uint8_t family,
 		     enum nf_conntrack_attr addr4, enum nf_conntrack_attr addr6,
 		     enum nf_conntrack_attr port, struct sockad *ret_at)

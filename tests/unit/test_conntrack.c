@@ -272,6 +272,15 @@ static void a_pass_that_fails_is_told_and_repeated(void **state)
 	assert_int_equal(s.passes_failed, 1);
 }
 
+static void the_kernel_answers_whom_it_should(void **state)
+{
+	(void)state;
+	assert_int_equal(conntrack_load(), 0);
+	assert_int_equal(seteuid(65534), 0);
+	assert_int_equal(conntrack_load(), -EPERM);
+	assert_int_equal(seteuid(0), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -281,6 +290,7 @@ int main(void)
 		T(a_burst_is_one_pass_and_without_changes_there_is_none),
 		T(a_large_table_is_read_over_many_turns),
 		T(a_pass_that_fails_is_told_and_repeated),
+		T(the_kernel_answers_whom_it_should),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,6 +27,10 @@
 #include "nodesplice/loop/loop.h"
 #include "nodesplice/plan/plan.h"
 
+/* Have the kernel load its connection tracking, without which there are no
+ * sysctls of it.  Needs CAP_NET_ADMIN.  Return: 0; -errno */
+int conntrack_load(void);
+
 struct conntrack;
 
 struct conntrack_callbacks {

@@ -39,10 +39,14 @@
 #include "nodesplice/base/clock.h"
 #include "nodesplice/nft/conntrack.h"
 
-#define SETTLE_MS 100
-/* Between the starts of two passes: kube-proxy's minSyncPeriod. */
-#define PAUSE_MS     1000
-#define PAUSE_MAX_MS 30000
+#define SETTLE_MS 20
+/* After a pass, so that a large table and many changes cost a tenth of a CPU;
+ * at most kube-proxy's minSyncPeriod. */
+#define REST_TIMES  9
+#define REST_MAX_MS 1000
+/* After one that failed, doubled each time. */
+#define AGAIN_MIN_MS 1000
+#define AGAIN_MAX_MS 30000
 /* Then a pass waits for the next change: an idle daemon does nothing. */
 #define ATTEMPTS_MAX 6
 /* As large as the kernel makes a part of a dump (netlink_recvmsg()). */
@@ -76,8 +80,9 @@ struct conntrack {
 	struct pass pass;
 	struct loop_fd dump;
 	struct timer next;
-	bool due; /* something changed since the passes began */
-	uint64_t began_ms;
+	bool due;	    /* something changed since the passes began */
+	uint64_t worked_us; /* in the passes since they began */
+	uint64_t rest_until_ms;
 	uint32_t attempts;
 	struct conntrack_stats stats;
 	uint8_t buffer[BUFFER_BYTES];
@@ -303,27 +308,25 @@ static void arm(struct conntrack *c, uint64_t at_ms)
 	loop_timer_arm(c->loop, &c->next, at_ms);
 }
 
-/* What is due comes SETTLE_MS from now, and no sooner than PAUSE_MS after the
- * last passes began. */
+/* What is due comes SETTLE_MS from now, unless the last pass was so long that a
+ * rest follows it. */
 static void arm_due(struct conntrack *c)
 {
 	uint64_t at_ms = loop_now_ms(c->loop) + SETTLE_MS;
 
-	if (c->began_ms && at_ms < c->began_ms + PAUSE_MS)
-		at_ms = c->began_ms + PAUSE_MS;
-	arm(c, at_ms);
+	arm(c, at_ms > c->rest_until_ms ? at_ms : c->rest_until_ms);
 }
 
 static void fail(struct conntrack *c, int error)
 {
-	uint32_t again_ms = PAUSE_MS << c->attempts;
+	uint32_t again_ms = AGAIN_MIN_MS << c->attempts;
 	struct errbuf e;
 
 	close_pass(c);
 	c->stats.passes_failed++;
 	c->due = true;
-	if (again_ms > PAUSE_MAX_MS)
-		again_ms = PAUSE_MAX_MS;
+	if (again_ms > AGAIN_MAX_MS)
+		again_ms = AGAIN_MAX_MS;
 	if (++c->attempts >= ATTEMPTS_MAX)
 		again_ms = 0;
 	else
@@ -335,6 +338,10 @@ static void fail(struct conntrack *c, int error)
 
 static void all_passed(struct conntrack *c)
 {
+	uint64_t rest_ms = c->worked_us * REST_TIMES / 1000;
+
+	c->rest_until_ms = loop_now_ms(c->loop) +
+			   (rest_ms < REST_MAX_MS ? rest_ms : REST_MAX_MS);
 	c->attempts = 0;
 	conntrack_table_end(c->table);
 	if (c->due)
@@ -395,29 +402,37 @@ static void on_next(struct timer *t, uint64_t now_ms)
 {
 	struct conntrack *c = container_of(t, struct conntrack, next);
 
+	(void)now_ms;
 	c->due = false;
-	c->began_ms = now_ms;
+	c->worked_us = 0;
 	conntrack_table_begin(c->table);
 	begin_family(c, 0);
 }
 
-/* One buffer of the dump. */
-static void on_dump(struct loop_fd *f, uint32_t events)
+/* One buffer of the dump.  Return: 0; 1 at its end; -errno */
+static int read_dump(struct conntrack *c)
 {
-	struct conntrack *c = container_of(f, struct conntrack, dump);
 	ssize_t n =
 		mnl_socket_recvfrom(c->pass.dump, c->buffer, sizeof(c->buffer));
 	const struct nlmsghdr *nlh = (const void *)c->buffer;
 	int left = (int)n, r = 0;
 
-	(void)events;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
 	if (n < 0)
-		r = -errno;
-	for (; r == 0 && n > 0 && mnl_nlmsg_ok(nlh, left);
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	for (; r == 0 && mnl_nlmsg_ok(nlh, left);
 	     nlh = mnl_nlmsg_next(nlh, &left))
 		r = read_message(c, nlh);
+	return r;
+}
+
+static void on_dump(struct loop_fd *f, uint32_t events)
+{
+	struct conntrack *c = container_of(f, struct conntrack, dump);
+	uint64_t start_us = clock_now_us();
+	int r = read_dump(c);
+
+	(void)events;
+	c->worked_us += clock_now_us() - start_us;
 	if (r < 0)
 		fail(c, r);
 	else if (r > 0)

@@ -17,6 +17,11 @@
  * endpoint whose set is full is still served, its further clients are not
  * remembered.
  *
+ * The kernel finds a set by its name in a list, and follows every verdict when
+ * it validates a transaction: the first one takes time with the square of how
+ * many there are.  10 endpoints each, on a busy machine: 100 ports 0.16 s, then
+ * 3 ms a change; 1000 ports 13 s, then 84 ms.
+ *
  * Each rule goes on by a verdict of its own, not by a map: so nothing but the
  * frontends' elements can keep a chain busy (see nfp_floor.c).
  */

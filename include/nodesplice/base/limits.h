@@ -45,9 +45,8 @@
 #define LIMIT_CONTROL_LINE_BYTES 4096
 
 /* What the node itself can grow. */
-#define LIMIT_NODE_PORT_ADDRS                                                  \
-	256 /* of a --nodeport-addresses list; "all" has
-				     no bound */
+/* Of a --nodeport-addresses list; "all" has no bound. */
+#define LIMIT_NODE_PORT_ADDRS 256
 
 /* Clients that keep their endpoint: of one endpoint in the kernel, of one
  * Service port in the proxy. */

@@ -2,7 +2,6 @@
 #include "px_attempt.h"
 #include "nodesplice/base/mem.h"
 #include "px_affinity.h"
-#include "px_peer.h"
 #include "px_pick.h"
 
 void px_attempt_report(struct px_conn *c, enum outlier_outcome outcome)

@@ -31,7 +31,6 @@
 #include "nodesplice/base/mem.h"
 #include "px_attempt.h"
 #include "px_origdst.h"
-#include "px_peer.h"
 
 size_t px_conn_bytes(void)
 {
@@ -203,7 +202,7 @@ static bool check_peers(struct px_conn *c, uint64_t now_ms)
 
 	for (int side = 0; side < PX_SIDE_MAX_; side++)
 		silent |= px_peer_silent(
-			c->leg[side].f.fd, &c->silent_since_ms[side],
+			c->leg[side].f.fd, &c->silence[side],
 			px_conn_setting(c, POLICY_TCP_USER_TIMEOUT), now_ms);
 	set_next_check(c, now_ms);
 	return silent;

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "px_peer.h"
 #include "px_worker.h"
 
 /* Bytes of one direction in one turn; the rest waits for the other
@@ -47,7 +48,7 @@ struct px_conn {
 	struct px_endpoint *endpoint;	    /* the conf's; NULL: none now */
 	uint64_t moved_ms;		    /* when bytes or a FIN last moved */
 	uint64_t check_ms; /* when the peers are looked at again */
-	uint64_t silent_since_ms[PX_SIDE_MAX_]; /* see px_peer_silent() */
+	struct px_silence silence[PX_SIDE_MAX_];
 	struct addr client;
 	uint8_t state; /* enum px_conn_state */
 	uint8_t entry; /* enum px_entry */

@@ -15,7 +15,7 @@
  * answer may be lost, Linux answers no two probes within half a second
  * (tcp_invalid_ratelimit), and to a window that has been closed for long the
  * next question comes only after up to two minutes (TCP_RTO_MAX).  So it takes
- * two.
+ * two, and two looks at the second one: its answer may be on the way.
  */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -68,22 +68,24 @@ static bool asked_again(const struct tcp_info *i, uint64_t since_ms,
 		now_ms - i->tcpi_last_data_sent > since_ms);
 }
 
-bool px_peer_judge(const struct tcp_info *i, uint64_t *since_ms,
+bool px_peer_judge(const struct tcp_info *i, struct px_silence *s,
 		   uint32_t timeout_ms, uint64_t now_ms)
 {
+	bool again = s->again;
+
 	if (!answer_due(i)) {
-		*since_ms = 0;
+		*s = (struct px_silence){0};
 		return false;
 	}
-	if (*since_ms == 0 || now_ms - i->tcpi_last_ack_recv > *since_ms) {
-		*since_ms = now_ms;
+	if (s->since_ms == 0 || now_ms - i->tcpi_last_ack_recv > s->since_ms) {
+		*s = (struct px_silence){.since_ms = now_ms};
 		return false;
 	}
-	return now_ms - *since_ms >= timeout_ms &&
-	       asked_again(i, *since_ms, now_ms);
+	s->again = asked_again(i, s->since_ms, now_ms);
+	return again && s->again && now_ms - s->since_ms >= timeout_ms;
 }
 
-bool px_peer_silent(int fd, uint64_t *since_ms, uint32_t timeout_ms,
+bool px_peer_silent(int fd, struct px_silence *s, uint32_t timeout_ms,
 		    uint64_t now_ms)
 {
 	struct tcp_info info = {0};
@@ -91,5 +93,5 @@ bool px_peer_silent(int fd, uint64_t *since_ms, uint32_t timeout_ms,
 
 	if (getsockopt(fd, SOL_TCP, TCP_INFO, &info, &len) < 0)
 		return false;
-	return px_peer_judge(&info, since_ms, timeout_ms, now_ms);
+	return px_peer_judge(&info, s, timeout_ms, now_ms);
 }

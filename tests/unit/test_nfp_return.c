@@ -28,7 +28,8 @@ static const struct nfp_options options = {
 	.node_addr = {{.family = AF_INET}, {.family = AF_INET6}},
 };
 
-/* A bridge with one pod, which answers once it is in a namespace of its own. */
+/* A bridge with one pod, which answers once it is in a namespace of its own.  It
+ * sends nothing before the kernel's work queue has seen its port's carrier. */
 #define BRIDGE                                                                 \
 	"sysctl -qw net.ipv6.conf.all.accept_dad=0"                            \
 	" net.ipv6.conf.default.accept_dad=0;"                                 \
@@ -39,7 +40,9 @@ static const struct nfp_options options = {
 	"ip addr add 10.244.1.1/24 dev cni0;"                                  \
 	"ip addr add fd00:1::1/64 dev cni0 nodad;"                             \
 	"ip neigh add 10.244.1.9 lladdr 02:00:00:00:00:09 dev cni0;"           \
-	"ip neigh add fd00:1::9 lladdr 02:00:00:00:00:09 dev cni0;"
+	"ip neigh add fd00:1::9 lladdr 02:00:00:00:00:09 dev cni0;"            \
+	"timeout 20 sh -c 'until ip -o link show cni0 | grep -q \"state UP\";" \
+	" do sleep 0.01; done'"
 
 static struct nfp_socket *enter(void)
 {

@@ -9,12 +9,12 @@
 #define TIMEOUT_MS 1000
 #define START_MS   500000
 
-static uint64_t since_ms;
+static struct px_silence silence;
 
 static int begin(void **state)
 {
 	(void)state;
-	since_ms = 0;
+	silence = (struct px_silence){0};
 	return 0;
 }
 
@@ -27,7 +27,7 @@ static bool bytes(uint64_t at_ms, uint32_t sent_ms, uint32_t ack_ms)
 		.tcpi_last_ack_recv = ack_ms,
 	};
 
-	return px_peer_judge(&i, &since_ms, TIMEOUT_MS, START_MS + at_ms);
+	return px_peer_judge(&i, &silence, TIMEOUT_MS, START_MS + at_ms);
 }
 
 /* The window is closed, @n probes have no answer. */
@@ -39,7 +39,7 @@ static bool probes(uint64_t at_ms, uint8_t n, uint32_t ack_ms)
 		.tcpi_last_ack_recv = ack_ms,
 	};
 
-	return px_peer_judge(&i, &since_ms, TIMEOUT_MS, START_MS + at_ms);
+	return px_peer_judge(&i, &silence, TIMEOUT_MS, START_MS + at_ms);
 }
 
 static void a_dead_peer_is_silent_after_the_timeout(void **state)
@@ -57,8 +57,9 @@ static void an_answer_starts_the_time_anew(void **state)
 	(void)state;
 	assert_false(bytes(100, 50, 5000));
 	assert_false(bytes(600, 0, 100));
-	assert_false(bytes(1500, 100, 1000));
-	assert_true(bytes(1600, 200, 1100));
+	assert_false(bytes(1100, 100, 600));
+	assert_false(bytes(1599, 599, 1099));
+	assert_true(bytes(1600, 600, 1100));
 }
 
 static void nothing_on_the_way_is_no_silence(void **state)
@@ -68,7 +69,7 @@ static void nothing_on_the_way_is_no_silence(void **state)
 	(void)state;
 	assert_false(bytes(100, 50, 5000));
 	assert_false(
-		px_peer_judge(&idle, &since_ms, TIMEOUT_MS, START_MS + 600));
+		px_peer_judge(&idle, &silence, TIMEOUT_MS, START_MS + 600));
 	assert_false(bytes(2000, 0, 6900));
 }
 
@@ -80,7 +81,8 @@ static void bytes_sent_once_may_wait_longer(void **state)
 	assert_false(bytes(1100, 1050, 61000));
 	assert_false(bytes(60000, 59950, 119900));
 	/* Asked again, and no answer again. */
-	assert_true(bytes(61000, 500, 120900));
+	assert_false(bytes(61000, 0, 120900));
+	assert_true(bytes(61500, 500, 121400));
 }
 
 static void one_probe_without_an_answer_is_spared(void **state)
@@ -94,11 +96,22 @@ static void one_probe_without_an_answer_is_spared(void **state)
 	assert_false(probes(100000, 1, 100400));
 }
 
-static void two_probes_without_an_answer_are_silence(void **state)
+static void an_answer_on_the_way_is_waited_for(void **state)
 {
 	(void)state;
 	assert_false(probes(0, 1, 400));
 	assert_false(probes(500, 1, 900));
+	/* Looked at just when the second one is sent. */
+	assert_false(probes(1000, 2, 1400));
+	assert_false(probes(1500, 1, 100));
+	assert_false(probes(2500, 1, 1100));
+}
+
+static void two_probes_without_an_answer_are_silence(void **state)
+{
+	(void)state;
+	assert_false(probes(0, 1, 400));
+	assert_false(probes(500, 2, 900));
 	assert_false(probes(999, 2, 1399));
 	assert_true(probes(1000, 2, 1400));
 }
@@ -106,8 +119,8 @@ static void two_probes_without_an_answer_are_silence(void **state)
 static void a_socket_that_is_none_is_not_judged(void **state)
 {
 	(void)state;
-	assert_false(px_peer_silent(-1, &since_ms, TIMEOUT_MS, START_MS));
-	assert_int_equal(since_ms, 0);
+	assert_false(px_peer_silent(-1, &silence, TIMEOUT_MS, START_MS));
+	assert_int_equal(silence.since_ms, 0);
 }
 
 int main(void)
@@ -119,6 +132,7 @@ int main(void)
 		T(nothing_on_the_way_is_no_silence),
 		T(bytes_sent_once_may_wait_longer),
 		T(one_probe_without_an_answer_is_spared),
+		T(an_answer_on_the_way_is_waited_for),
 		T(two_probes_without_an_answer_are_silence),
 		T(a_socket_that_is_none_is_not_judged),
 	};

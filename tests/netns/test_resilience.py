@@ -147,6 +147,24 @@ def test_idle_timeout_spares_a_connection_that_moves_one_way(
     assert counter(subject, "idle_timeouts") == before
 
 
+def probed(world, port):
+    """Whether the kernel will probe the proxy's socket towards this port."""
+    out = world.node.ns.run("ss", "-tnoH", "state", "established",
+                            f"dport = :{port}").stdout
+    return [line for line in out.splitlines() if "(keepalive," in line]
+
+
+def test_the_peers_of_a_connection_that_lasts_are_probed(
+        world, subject, applied, healthy, from_pod, family):
+    pod = list(healthy)[0]
+    small = web.Small(world, family, [pod], PORT,
+                      annotations=settings(tcp_keepalive="20s"))
+    applied(*small.objects)
+    with web.connect_carried(subject, from_pod, small.at) as c:
+        poll.until(lambda: probed(world, c.local[1]) and probed(world, PORT),
+                   "keepalive on both sides")
+
+
 def test_half_close_timeout_fires(world, subject, applied, healthy, from_pod,
                                   family):
     pod, served = list(healthy.items())[0]

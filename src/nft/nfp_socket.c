@@ -73,10 +73,11 @@ static void set_options(int fd)
  * with 15,000 of them and 12 clients connecting, 48 to 188 connects a kill were
  * refused in the milliseconds between the end of the listener and the end of
  * the owner tables when this socket had the lowest number, none in 6 kills when
- * it had the highest.  What begins in the first millisecond, before the last
- * thread has ended, may still be accepted by the kernel and is reset with its
- * listener: 4 of 18,000 requests in 20 kills (tests/bench/kill).  What may lead
- * clients to a dead listener later is in nfp_forget.c.
+ * it had the highest.  What begins in the first milliseconds, while threads end
+ * and 17,000 descriptors are queued for their release, may still be accepted by
+ * the kernel and is reset with its listener (README.md has the figures of
+ * tests/bench/kill).  What may lead clients to a dead listener later is in
+ * nfp_forget.c.
  * Not higher than this: the kernel's table of descriptors grows with the
  * number, here to 1 MiB.
  */

@@ -410,6 +410,20 @@ static void rig_expect_reset(int fd)
 	assert_int_equal(errno, ECONNRESET);
 }
 
+/* A client that is accepted and reset; connect() itself may be told of it. */
+static void rig_connect_reset(const char *to)
+{
+	struct sockad s = rig_sockad(to);
+	int fd = rig_socket(&s);
+	int error = rig_try_connect(fd, to);
+
+	if (error)
+		assert_int_equal(error, ECONNRESET);
+	else
+		rig_expect_reset(fd);
+	close(fd);
+}
+
 /* After the end was read: the reset is seen by the poll alone. */
 static void rig_wait_reset(int fd)
 {

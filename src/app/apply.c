@@ -13,7 +13,8 @@
  * many transactions as the kernel and the workers take, no more.
  *
  * A refused transaction leaves the kernel as it was.  The next attempt, after a
- * pause that doubles, is a full comparison with what the kernel holds.
+ * pause that doubles, is a full comparison with what the kernel holds.  So is
+ * one round every --full-sync-period: what others did to our table is undone.
  */
 #include <errno.h>
 #include <string.h>
@@ -39,7 +40,7 @@ struct apply {
 	uint32_t retry_ms; /* 0: the last transaction was taken */
 	uint64_t round_started_us;
 	uint64_t next_round_ms; /* the earliest, by --iptables-min-sync-period */
-	struct timer wake, late;
+	struct timer wake, late, full;
 };
 
 static void begin_round(struct apply *a);
@@ -64,6 +65,16 @@ void apply_wake(struct apply *a)
 				clock_realtime_ms());
 	if (!a->waiting && !timer_armed(&a->wake))
 		loop_timer_arm(a->o.loop, &a->wake, a->next_round_ms);
+}
+
+static void on_full(struct timer *t, uint64_t now_ms)
+{
+	struct apply *a = container_of(t, struct apply, full);
+
+	(void)now_ms;
+	a->full_due = true;
+	if (!a->waiting && !timer_armed(&a->wake))
+		wake_in(a, 0);
 }
 
 static void tell_problems(struct apply *a, const struct plan_change *c)
@@ -178,6 +189,10 @@ static void taken(struct apply *a, bool full)
 		log_info("the kernel holds the plan again");
 	a->retry_ms = 0;
 	a->full_due = false;
+	if (full)
+		loop_timer_arm(a->o.loop, &a->full,
+			       loop_now_ms(a->o.loop) +
+				       a->o.options->full_sync_period_ms);
 	observed_synced(a->o.observed, full, took_us, loop_now_ms(a->o.loop),
 			realtime_ms);
 	note_programmed(a, realtime_ms);
@@ -320,6 +335,7 @@ int apply_new(const struct apply_options *o, struct apply **ret_apply)
 	a->full_due = true;
 	a->wake.fn = on_wake;
 	a->late.fn = on_late;
+	a->full.fn = on_full;
 	*ret_apply = a;
 	return 0;
 }
@@ -330,6 +346,7 @@ void apply_free(struct apply *a)
 		return;
 	loop_timer_stop(a->o.loop, &a->wake);
 	loop_timer_stop(a->o.loop, &a->late);
+	loop_timer_stop(a->o.loop, &a->full);
 	plan_changes_free(&a->changes);
 	free(a);
 }

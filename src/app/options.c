@@ -472,6 +472,9 @@ static const struct option table[] = {
 	{"iptables-min-sync-period", "TIME",
 	 "shortest time from one transaction to the next (0s)", RUN,
 	 set_duration, FIELD(min_sync_period_ms), 0, DAY_MS},
+	{"full-sync-period", "TIME",
+	 "how often the kernel's tables are compared with the plan (1h)", RUN,
+	 set_duration, FIELD(full_sync_period_ms), 1000, DAY_MS},
 	{"masquerade-bit", "N", "packet mark bit of masquerading (14)", KERNEL,
 	 set_number, FIELD(masquerade_bit), 0, 31},
 	{"iptables-masquerade-bit", "N", "the same", KERNEL, set_number,
@@ -537,7 +540,8 @@ int options_init(struct options *o)
 		 * (kubernetes/kubernetes#74839). */
 		.conntrack_tcp_be_liberal = true,
 		.sync_period_ms = 30000,
-		.oom_score_adj = -999, /* kube-proxy's */
+		.full_sync_period_ms = 3600000, /* kube-proxy's constant */
+		.oom_score_adj = -999,		/* kube-proxy's */
 		.log_level = LOG_LEVEL_INFO,
 	};
 	node_ports_init(&o->node_ports);
@@ -765,7 +769,7 @@ void options_help(enum command c)
 		if (c != COMMAND_VERSION)
 			help_options(c);
 	}
-	puts("\nExit codes: 0 done; 1 failed; 2 wrong usage or "
-	     "configuration;\n3 no daemon answers (status, explain); "
+	puts("\nExit codes: 0 done; 1 failed; 2 wrong flags or --config file;"
+	     "\n3 no daemon answers (status, explain); "
 	     "4 no such Service or frontend (explain).");
 }

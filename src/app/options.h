@@ -82,8 +82,9 @@ struct options {
 	uint32_t conntrack_tcp_established_s, conntrack_tcp_close_wait_s;
 	uint32_t conntrack_udp_s, conntrack_udp_stream_s;
 	bool conntrack_tcp_be_liberal;
-	uint32_t sync_period_ms;     /* health: late after two of them */
-	uint32_t min_sync_period_ms; /* between two transactions */
+	uint32_t sync_period_ms;      /* health: late after two of them */
+	uint32_t min_sync_period_ms;  /* between two transactions */
+	uint32_t full_sync_period_ms; /* between two full comparisons */
 	bool bind_address_hard_fail;
 	struct addr bind_address; /* our primary one; AF_UNSPEC: the Node's */
 	int32_t oom_score_adj;

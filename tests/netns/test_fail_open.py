@@ -358,6 +358,31 @@ def test_drift_is_repaired_at_the_next_start(world, own, hosts, family):
     assert client.ask(world.node, *small.at)
 
 
+def test_drift_is_repaired_at_full_syncs_that_no_connection_notices(
+        world, own, hosts, family):
+    """Of a Service in the kernel, and beside it a connection with a kept
+    source on a bridge, whose way back is in dynamic sets of the intercept."""
+    own.daemon.stop()
+    own.start("--full-sync-period", "1s")
+    small = web.Small(world, family, hosts, PORT,
+                      annotations={"mode": "kernel"})
+    proxied = web.Small(world, family, [world.pod("up-bridge")], PORT,
+                        annotations={"mode": "proxy"})
+    own.apply(*small.objects, *proxied.objects)
+
+    def full_syncs():
+        return own.daemon.metric("nodesplice_nft_full_syncs_total")
+
+    with web.connect_carried(own, world.pod("low-bridge"), proxied.at) as c:
+        c.command("echo")
+        world.node.ns.nft("flush table inet nodesplice\n")
+        poll.until(lambda: client.ask(world.node, *small.at), "the repair")
+        enough = full_syncs() + 2
+        poll.until(lambda: full_syncs() >= enough, "two more full syncs")
+        assert c.echo(b"still here") == b"still here"
+        assert own.carries(c)
+
+
 def test_behind_a_firewall_that_drops_input_the_kernel_serves(
         world, own, hosts, family):
     small = web.Small(world, family, hosts, PORT,

@@ -10,6 +10,7 @@
 #include "nodesplice/source/yaml.h"
 
 #include "config_file.h"
+#include "config_value.h"
 #include "kube_proxy_config.h"
 #include "options_table.h"
 
@@ -37,64 +38,10 @@ struct reading {
 	const char *text; /* of the document */
 };
 
-size_t config_file_line(const char *text, struct json v)
-{
-	const char *at;
-	size_t len, line = 1;
-
-	json_raw(v, &at, &len);
-	for (const char *s = text; s < at; s++)
-		line += *s == '\n';
-	return line;
-}
-
-static int add_scalar(struct json value, struct text *t)
-{
-	cleanup_(freep) char *s = NULL;
-	const char *raw;
-	size_t len;
-	int r;
-
-	switch (json_type(value)) {
-	case JSON_STRING:
-		r = json_string(value, &s);
-		if (r == 0)
-			text_add(t, s);
-		return r;
-	case JSON_NUMBER:
-	case JSON_BOOL:
-		json_raw(value, &raw, &len);
-		text_addf(t, "%.*s", (int)len, raw);
-		return 0;
-	case JSON_OBJECT:
-	case JSON_ARRAY:
-	case JSON_NULL:
-	case JSON_TYPE_MAX_:
-		break;
-	}
-	return -EINVAL;
-}
-
-int config_file_value(struct json value, struct text *t)
-{
-	struct json item;
-	int it = 0, r = 0;
-	bool first = true;
-
-	if (json_type(value) != JSON_ARRAY)
-		return add_scalar(value, t);
-	while (r == 0 && json_next_item(value, &it, &item)) {
-		text_add(t, first ? "" : ",");
-		first = false;
-		r = add_scalar(item, t);
-	}
-	return r < 0 ? r : t->failed ? -ENOMEM : 0;
-}
-
 static int set_member(struct reading *rd, const char *name, struct json value)
 {
 	cleanup_(text_free) struct text t = {0};
-	int r = config_file_value(value, &t);
+	int r = config_value(value, &t);
 
 	if (r == -EINVAL)
 		return errf(rd->e, r,
@@ -139,7 +86,7 @@ static int read_member(struct reading *rd, struct json key, struct json value,
 		r = set_member(rd, name, value);
 	if (r < 0 && r != -ENOMEM)
 		return errf_context(rd->e, -EINVAL, "line %zu",
-				    config_file_line(rd->text, key));
+				    config_line(rd->text, key));
 	if (r < 0)
 		return r;
 	if (seen->n < OPTIONS_NAMES_MAX)

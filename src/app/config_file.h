@@ -15,8 +15,6 @@
  */
 #pragma once
 
-#include "nodesplice/source/json.h"
-
 #include "options.h"
 
 /**
@@ -30,10 +28,3 @@ int config_file_read(const char *path, struct options *o, struct errbuf *e);
 /* Write what is in force to a file, made or replaced.  0; -errno with text */
 int config_file_write(const char *path, const struct options *o,
 		      struct errbuf *e);
-
-/* The line of a value or key in the text that it was parsed from. */
-size_t config_file_line(const char *text, struct json v);
-
-/* A scalar, or a list of scalars with commas between them, as a flag would be
- * written.  Return: 0; -EINVAL (neither); -ENOMEM */
-int config_file_value(struct json value, struct text *t);

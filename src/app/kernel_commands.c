@@ -25,14 +25,14 @@ int command_cleanup(const struct options *o, struct errbuf *e)
 static void judge_api_address(const struct options *o, struct nfp_findings *f)
 {
 	const char *host = getenv("KUBERNETES_SERVICE_HOST");
-	struct nfp_finding *finding = &f->items[f->n];
+	struct nfp_finding *finding;
 
-	if (!host || o->kubeconfig || o->manifests || o->apiserver ||
-	    f->n == NFP_FINDINGS_MAX)
+	if (!host || o->kubeconfig || o->manifests || o->apiserver)
 		return;
-	f->n++;
-	*finding = (struct nfp_finding){.name = "API server's address",
-					.verdict = NFP_FINDING_CONFLICT};
+	finding = nfp_finding_add(f, "API server's address");
+	if (!finding)
+		return;
+	finding->verdict = NFP_FINDING_CONFLICT;
 	snprintf(finding->sentence, sizeof(finding->sentence),
 		 "%s is a Service's address that we would have to serve "
 		 "ourselves: give --apiserver or a kubeconfig with the API "

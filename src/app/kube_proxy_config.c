@@ -17,7 +17,7 @@
 #include "nodesplice/base/limits.h"
 #include "nodesplice/base/text.h"
 
-#include "config_file.h"
+#include "config_value.h"
 #include "kube_proxy_config.h"
 
 #define PATH_BYTES 128
@@ -330,7 +330,7 @@ static int read_scalar(struct walk *w, const struct field *f, struct json v)
 {
 	cleanup_(text_free) struct text t = {0};
 	const char *s;
-	int r = config_file_value(v, &t);
+	int r = config_value(v, &t);
 
 	if (r < 0)
 		return r;
@@ -411,7 +411,7 @@ static int read_member(struct walk *w, const char *path, struct json key,
 		return r == -ENOMEM ?
 			       r :
 			       errf_context(w->e, r, "line %zu: %s",
-					    config_file_line(w->text, key),
+					    config_line(w->text, key),
 					    path);
 	w->seen[f - fields] = true;
 	if (f->type == FIELD_OBJECT && json_type(value) == JSON_OBJECT)

@@ -36,21 +36,6 @@
 #define TABLE "nodesplice-probe"
 #define CHAIN "probe"
 
-static const char *const verdict_names[] = {
-	[NFP_FINDING_OK] = "ok",
-	[NFP_FINDING_MISSING] = "missing",
-	[NFP_FINDING_FATAL] = "fatal",
-	[NFP_FINDING_CONFLICT] = "conflict",
-	[NFP_FINDING_UNKNOWN] = "not tried",
-};
-static_assert(ARRAY_SIZE(verdict_names) == NFP_FINDING_VERDICT_MAX_,
-	      "a name a verdict");
-
-const char *nfp_finding_verdict_name(enum nfp_finding_verdict v)
-{
-	return verdict_names[v];
-}
-
 static void new_table(struct nfp_batch *b, uint8_t family, uint32_t flags)
 {
 	nfp_batch_new_table(b, family, TABLE, flags, NULL);
@@ -298,18 +283,6 @@ static const struct feature {
 	{"conntrack timeouts", try_ct_timeout, NFP_FINDING_MISSING,
 	 "CONFIG_NF_CONNTRACK_TIMEOUT", NO_FORGET},
 };
-
-struct nfp_finding *nfp_finding_add(struct nfp_findings *f, const char *name)
-{
-	struct nfp_finding *added;
-
-	if (f->n == NFP_FINDINGS_MAX)
-		return NULL;
-	added = &f->items[f->n++];
-	*added = (struct nfp_finding){.verdict = NFP_FINDING_OK};
-	snprintf(added->name, sizeof(added->name), "%s", name);
-	return added;
-}
 
 static void judge(struct nfp_socket *s, const struct feature *feature,
 		  struct nfp_finding *f)

@@ -8,8 +8,5 @@
 
 #include "nodesplice/nft/probe.h"
 
-/* A finding that is OK until told otherwise; NULL: no room for more. */
-struct nfp_finding *nfp_finding_add(struct nfp_findings *f, const char *name);
-
 /* Reads only. */
 void probe_conflicts(const struct nfp_options *o, struct nfp_findings *f);

@@ -54,3 +54,6 @@ void nfp_conflicts(const struct nfp_options *o,
 		   struct nfp_findings *ret_findings);
 
 const char *nfp_finding_verdict_name(enum nfp_finding_verdict v);
+
+/* A finding that is OK until told otherwise; NULL: no room for more. */
+struct nfp_finding *nfp_finding_add(struct nfp_findings *f, const char *name);

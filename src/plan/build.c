@@ -58,6 +58,8 @@ static int want(struct wanted_frontends *w, const struct service *s,
 	return ARRAY_APPEND(w->items, w->n, w->room, f);
 }
 
+/* The type decides nothing: what a Service has, it means (as kube-proxy reads
+ * it, proxy/serviceport.go, newBaseServiceInfo()). */
 static int want_port(struct wanted_frontends *w, const struct service *s,
 		     const struct plan_context *ctx, size_t port)
 {
@@ -71,15 +73,11 @@ static int want_port(struct wanted_frontends *w, const struct service *s,
 	     !ctx->no_external_ips && i < s->external_ips_n && r == 0; i++)
 		r = want(w, s, port, PLAN_EXTERNAL_IP, &s->external_ips[i],
 			 p->port);
-	if (s->type == SERVICE_TYPE_LOAD_BALANCER) {
-		for (size_t i = 0; i < s->ingress_n && r == 0; i++) {
-			if (!s->ingress[i].proxied_elsewhere)
-				r = want(w, s, port, PLAN_LOAD_BALANCER,
-					 &s->ingress[i].addr, p->port);
-		}
+	for (size_t i = 0; i < s->ingress_n && r == 0; i++) {
+		if (!s->ingress[i].proxied_elsewhere)
+			r = want(w, s, port, PLAN_LOAD_BALANCER,
+				 &s->ingress[i].addr, p->port);
 	}
-	if (s->type == SERVICE_TYPE_CLUSTER_IP)
-		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(families) && r == 0; i++) {
 		const struct addr any = {.family = families[i]};
 

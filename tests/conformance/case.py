@@ -9,14 +9,14 @@ import re
 
 import yaml
 
-from lib import objects
+from lib import objects, subject
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HEADER_KEYS = {"about", "kube-proxy", "nodesplice", "node", "barrier-labels"}
 CASE_KEYS = {"name", "why", "families", "protocols", "steps"}
 # What a step says about the objects; the next step starts from it.
 STATE_KEYS = {"service", "stack", "frontends", "use", "spec", "annotations",
-              "labels", "ports", "endpoints", "slices", "ingress"}
+              "labels", "ports", "endpoints", "slices", "ingress", "stored"}
 ACTION_KEYS = {"expect", "restart", "elapse", "node-labels", "service-cidrs",
                "node-addresses"}
 _PACKET = re.compile(r"(?P<client>[\w-]+) > (?P<frontend>[a-z-]+(-\d)?)"
@@ -258,6 +258,8 @@ class Instance:
                          "labels": step.get("labels", {})},
             "spec": {k: v for k, v in spec.items() if v is not None},
         }
+        if "stored" in step:
+            made[subject.STORED] = self._filled(step["stored"], step)
         if kind == "LoadBalancer":
             ingress = step.get("ingress", [{"ip": "$lb"}])
             made["status"] = {"loadBalancer": {

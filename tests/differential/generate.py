@@ -258,7 +258,8 @@ class _Seed:
             spec["externalName"] = "example.org"
             return service
         spec["ports"] = self._ports(
-            kind == "NodePort" or kind == "LoadBalancer" and maybe(rnd, 0.8))
+            kind == "NodePort" or kind == "LoadBalancer" and maybe(rnd, 0.8)
+            or self._contradicts())
         spec["ipFamilies"] = [f"IPv{f}" for f in families]
         spec["ipFamilyPolicy"] = ("SingleStack" if len(families) == 1
                                   else "RequireDualStack")
@@ -266,10 +267,14 @@ class _Seed:
                               [self.cluster_ip(f) for f in families])
         spec["clusterIP"] = spec["clusterIPs"][0]
         self._policies(spec, kind)
-        if kind == "LoadBalancer":
+        if kind == "LoadBalancer" or self._contradicts():
             self._balancer(service)
         self._free_frontends(service)
         return service
+
+    def _contradicts(self):
+        """Whether a Service has what its type should not have."""
+        return self.limits.contradictions and maybe(self.rnd, 0.1)
 
     def _labels(self, service):
         name = self.settings.proxy_name
@@ -333,7 +338,7 @@ class _Seed:
     def _balancer(self, service):
         rnd, spec = self.rnd, service["spec"]
         spec["allocateLoadBalancerNodePorts"] = "nodePort" in spec["ports"][0]
-        if spec["externalTrafficPolicy"] == "Local":
+        if spec.get("externalTrafficPolicy") == "Local":
             spec["healthCheckNodePort"] = self._health_port()
         if maybe(rnd, 0.6):
             spec["loadBalancerSourceRanges"] = some(rnd, [

@@ -135,6 +135,19 @@ def changed(obj, **fields):
     return new
 
 
+def merged(obj, change):
+    """The object after a merge patch (RFC 7396)."""
+    if not isinstance(change, dict):
+        return change
+    new = dict(obj) if isinstance(obj, dict) else {}
+    for name, value in change.items():
+        if value is None:
+            new.pop(name, None)
+        else:
+            new[name] = merged(new.get(name), value)
+    return new
+
+
 _COLLECTIONS = {
     "Service": "/api/v1/namespaces/{namespace}/services",
     "EndpointSlice":

@@ -15,6 +15,8 @@ import yaml
 from . import client, daemon, kube, objects, poll, proc
 
 BARRIER_PORT = 7
+# In an object: what the API would refuse and an old store may have.
+STORED = "stored"
 
 
 class Subject:
@@ -192,9 +194,17 @@ class ApiSubject(Subject):
 
     def _put(self, obj):
         self.cluster.api.put(obj)
+        self._store(obj)
 
     def _create(self, obj):
         self.cluster.api.create(obj)
+        self._store(obj)
+
+    def _store(self, obj):
+        if STORED in obj:
+            self.cluster.store_service(
+                (obj["metadata"]["namespace"], obj["metadata"]["name"]),
+                obj[STORED])
 
     def _delete(self, obj):
         self.cluster.api.delete(obj)

@@ -170,6 +170,18 @@ static void external_kinds_follow_the_external_policy(void **state)
 		    PLAN_IF_NODE);
 }
 
+static void the_type_takes_no_frontend_away(void **state)
+{
+	struct service *s = a_load_balancer("web");
+
+	(void)state;
+	s->type = SERVICE_TYPE_CLUSTER_IP;
+	store_put_service(st, s);
+	update();
+	frontend("default/web", PLAN_LOAD_BALANCER);
+	frontend("default/web", PLAN_NODE_PORT);
+}
+
 static void an_ingress_that_is_proxied_elsewhere_is_no_frontend(void **state)
 {
 	struct service *s = a_load_balancer("web");
@@ -511,6 +523,7 @@ int main(void)
 		T(a_change_is_told_once_and_an_equal_plan_not_at_all),
 		T(without_endpoints_it_rejects_and_elsewhere_it_drops),
 		T(external_kinds_follow_the_external_policy),
+		T(the_type_takes_no_frontend_away),
 		T(an_ingress_that_is_proxied_elsewhere_is_no_frontend),
 		T(of_two_claimants_the_older_has_it_and_the_other_is_told),
 		T(the_order_of_arrival_makes_no_difference),

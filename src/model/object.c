@@ -4,6 +4,13 @@
 
 #include "nodesplice/model/object.h"
 
+static void free_strings(char **strings, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(strings[i]);
+	free(strings);
+}
+
 void service_free(struct service *s)
 {
 	if (!s)
@@ -14,6 +21,7 @@ void service_free(struct service *s)
 		free(s->annotations[i].key);
 		free(s->annotations[i].value);
 	}
+	free_strings(s->bad_entries, s->bad_entries_n);
 	free(s->key);
 	free(s->uid);
 	free(s->proxy_name);
@@ -24,13 +32,6 @@ void service_free(struct service *s)
 	free(s->ports);
 	free(s->annotations);
 	free(s);
-}
-
-static void free_strings(char **strings, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		free(strings[i]);
-	free(strings);
 }
 
 static void free_one_slice(struct endpoint_slice *s)
@@ -179,12 +180,16 @@ bool service_equal(const struct service *a, const struct service *b)
 	       ingress_equal(a, b) &&
 	       cidrs_equal(a->source_ranges, a->source_ranges_n,
 			   b->source_ranges, b->source_ranges_n) &&
+	       a->lost_ranges == b->lost_ranges &&
 	       a->internal_policy == b->internal_policy &&
 	       a->external_policy == b->external_policy &&
 	       a->affinity == b->affinity &&
 	       a->affinity_timeout_s == b->affinity_timeout_s &&
 	       a->health_check_node_port == b->health_check_node_port &&
-	       service_ports_equal(a, b) && annotations_equal(a, b);
+	       service_ports_equal(a, b) && annotations_equal(a, b) &&
+	       strings_equal(a->bad_entries, a->bad_entries_n, b->bad_entries,
+			     b->bad_entries_n) &&
+	       a->bad_entries_more_n == b->bad_entries_more_n;
 }
 
 static bool slice_endpoint_equal(const struct slice_endpoint *a,
@@ -235,8 +240,7 @@ bool node_equal(const struct node *a, const struct node *b)
 {
 	return string_equal(a->name, b->name) &&
 	       string_equal(a->zone, b->zone) &&
-	       addrs_equal(a->ips, a->ips_n, b->ips,
-			   b->ips_n) &&
+	       addrs_equal(a->ips, a->ips_n, b->ips, b->ips_n) &&
 	       cidrs_equal(a->pod_cidrs, a->pod_cidrs_n, b->pod_cidrs,
 			   b->pod_cidrs_n) &&
 	       a->being_deleted == b->being_deleted &&

@@ -209,6 +209,16 @@ static void admit_own_addresses(struct plan_port *pp, const struct service *s)
 	}
 }
 
+/* Ranges that nobody can read must not open the address to everybody.  A
+ * packet never has the unspecified address for its source: routing drops it. */
+static void admit_nobody(struct plan_port *pp)
+{
+	pp->source_ranges[pp->source_ranges_n++] = (struct cidr){
+		.addr = {.family = pp->family},
+		.prefix_n = (uint8_t)(8 * addr_bytes_n(pp->family)),
+	};
+}
+
 /* A /0 admits everybody, which is no filter at all. */
 static int build_source_ranges(struct plan_port *pp, const struct service *s,
 			       const struct plan_context *ctx)
@@ -233,6 +243,8 @@ static int build_source_ranges(struct plan_port *pp, const struct service *s,
 		pp->source_ranges_n = 0;
 	else if (from_node)
 		admit_own_addresses(pp, s);
+	else if (pp->source_ranges_n == 0 && s->lost_ranges)
+		admit_nobody(pp);
 	pp->source_ranges_n =
 		merge_ranges(pp->source_ranges, pp->source_ranges_n);
 	return 0;
@@ -448,6 +460,20 @@ static void newest_change(const struct endpoint_slice *s, void *data)
 		*newest = s->changed_ms;
 }
 
+static int tell_bad_entries(struct service_plan *sp, const struct service *s)
+{
+	char sentence[ERRBUF_BYTES];
+	int r = 0;
+
+	for (size_t i = 0; i < s->bad_entries_n && r == 0; i++)
+		r = add_problem(sp, PLAN_PROBLEM_ENTRY, s->bad_entries[i]);
+	if (r < 0 || s->bad_entries_more_n == 0)
+		return r;
+	snprintf(sentence, sizeof(sentence), "%zu further entries like these",
+		 s->bad_entries_more_n);
+	return add_problem(sp, PLAN_PROBLEM_ENTRY, sentence);
+}
+
 int build_service_plan(const struct service *s, const struct store *st,
 		       const struct plan_context *ctx,
 		       const struct wanted_frontends *wanted,
@@ -467,7 +493,9 @@ int build_service_plan(const struct service *s, const struct store *st,
 	sp->proxied = mode_decide(&sp->policy, ctx, &sp->mode_reason);
 	sp->health_check_port = s->health_check_node_port;
 	store_each_slice(st, s->key, newest_change, &sp->changed_ms);
-	r = sink.r ? sink.r : build_ports(&b);
+	r = sink.r ? sink.r : tell_bad_entries(sp, s);
+	if (r == 0)
+		r = build_ports(&b);
 	if (r < 0)
 		return r;
 	*ret_plan = TAKE_PTR(sp);

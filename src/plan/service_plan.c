@@ -127,6 +127,7 @@ const char *plan_problem_reason(enum plan_problem_kind k)
 {
 	static const char *const words[] = {
 		[PLAN_PROBLEM_ANNOTATION] = "InvalidAnnotation",
+		[PLAN_PROBLEM_ENTRY] = "InvalidEntry",
 		[PLAN_PROBLEM_FRONTEND] = "FrontendConflict",
 		[PLAN_PROBLEM_ENDPOINTS] = "TooManyEndpoints",
 	};

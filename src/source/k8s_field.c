@@ -116,8 +116,9 @@ static int too_many(struct k8s_reader *r, size_t n, size_t max)
 	return k8s_refuse_at(r, -E2BIG, text);
 }
 
-int k8s_read_list(struct k8s_reader *r, struct json v,
-		  const struct k8s_list *list, void *ret_items, size_t *ret_n)
+int k8s_read_list_begin(struct k8s_reader *r, struct json v,
+			const struct k8s_list *list, void *ret_items,
+			size_t *ret_n)
 {
 	size_t index = 0, size = json_size(v);
 	struct json item;
@@ -127,7 +128,7 @@ int k8s_read_list(struct k8s_reader *r, struct json v,
 	if (json_type(v) != JSON_ARRAY)
 		return k8s_refuse(r, v, "a list");
 	if (size > list->items_max)
-		return too_many(r, size, list->items_max);
+		size = list->items_max;
 	if (size == 0)
 		return 0;
 	items = calloc(size, list->item_bytes);
@@ -135,7 +136,7 @@ int k8s_read_list(struct k8s_reader *r, struct json v,
 		return -ENOMEM;
 	/* @ret_items is the address of a pointer of any type */
 	memcpy(ret_items, &items, sizeof(items));
-	while (json_next_item(v, &it, &item)) {
+	while (index < size && json_next_item(v, &it, &item)) {
 		size_t n = (*ret_n)++;
 
 		k8s_enter(r, NULL, index++);
@@ -147,6 +148,14 @@ int k8s_read_list(struct k8s_reader *r, struct json v,
 			*ret_n = n;
 	}
 	return 0;
+}
+
+int k8s_read_list(struct k8s_reader *r, struct json v,
+		  const struct k8s_list *list, void *ret_items, size_t *ret_n)
+{
+	if (json_type(v) == JSON_ARRAY && json_size(v) > list->items_max)
+		return too_many(r, json_size(v), list->items_max);
+	return k8s_read_list_begin(r, v, list, ret_items, ret_n);
 }
 
 int k8s_read_string(struct k8s_reader *r, struct json v, void *out)

@@ -25,6 +25,7 @@
 struct k8s_reader {
 	struct errbuf *e;    /* may be NULL */
 	const void *context; /* of the decoder, for its read functions */
+	void *owner;	     /* the object, where they note more than a value */
 	size_t path_n;
 	struct {
 		const char *name; /* NULL: a list's item */
@@ -63,20 +64,26 @@ int k8s_read_fields(struct k8s_reader *r, struct json v,
 
 struct k8s_list {
 	size_t item_bytes;
-	size_t items_max; /* -E2BIG above */
+	size_t items_max;
 	/* Returns K8S_SKIP_ITEM to leave a (still zero) item out. */
 	k8s_read_fn read;
 };
 #define K8S_SKIP_ITEM 1
 
 /**
- * k8s_read_list() - Read a list into an array of its exact size
+ * k8s_read_list() - Read a list into an array of its exact size; -E2BIG above
+ *		     its maximum
  * @ret_items:	Address of the array's pointer, which is NULL before
  * @ret_n:	Counts an item before it is read, so that the object's free
  *		function finds what a failed item holds
  */
 int k8s_read_list(struct k8s_reader *r, struct json v,
 		  const struct k8s_list *list, void *ret_items, size_t *ret_n);
+
+/* The same; of more than its maximum the first ones count. */
+int k8s_read_list_begin(struct k8s_reader *r, struct json v,
+			const struct k8s_list *list, void *ret_items,
+			size_t *ret_n);
 
 /* One step down the path (@name NULL: item @index), and up again. */
 void k8s_enter(struct k8s_reader *r, const char *name, size_t index);

@@ -17,6 +17,60 @@
 
 #define ANNOTATION_PREFIX "nodesplice.io/"
 
+/*
+ * Entries that are none.  One of them must not cost the rest of the Service:
+ * it is left out and told, as by kube-proxy (util/utils.go, MapIPsByIPFamily()
+ * and MapCIDRsByIPFamily()).
+ */
+
+static int note_bad_entry(struct k8s_reader *r)
+{
+	struct service *s = r->owner;
+	char **grown, *sentence;
+
+	if (s->bad_entries_n == LIMIT_BAD_ENTRIES_TOLD) {
+		s->bad_entries_more_n++;
+		return 0;
+	}
+	grown = reallocarray(s->bad_entries, s->bad_entries_n + 1,
+			     sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	s->bad_entries = grown;
+	sentence = strdup(r->e->text);
+	if (!sentence)
+		return -ENOMEM;
+	grown[s->bad_entries_n++] = sentence;
+	r->e->text[0] = '\0';
+	return 0;
+}
+
+/* The item that @error was met at is still zero. */
+static int leave_out(struct k8s_reader *r, int error)
+{
+	if (error != -EINVAL && error != -E2BIG)
+		return error;
+	error = note_bad_entry(r);
+	return error < 0 ? error : K8S_SKIP_ITEM;
+}
+
+/* What is above the limit is told. */
+static int read_entries(struct k8s_reader *r, struct json v,
+			const struct k8s_list *list, void *ret_items,
+			size_t *ret_n)
+{
+	size_t n = json_type(v) == JSON_ARRAY ? json_size(v) : 0;
+	int error = k8s_read_list_begin(r, v, list, ret_items, ret_n);
+	char text[96];
+
+	if (error < 0 || n <= list->items_max)
+		return error;
+	snprintf(text, sizeof(text), "of %zu entries the first %zu count", n,
+		 list->items_max);
+	k8s_refuse_at(r, -E2BIG, text);
+	return note_bad_entry(r);
+}
+
 /* metadata */
 
 static int read_service_labels(struct k8s_reader *r, struct json v, void *out)
@@ -96,8 +150,11 @@ static int read_service_annotations(struct k8s_reader *r, struct json v,
 			continue;
 		}
 		k8s_enter(r, name, 0);
-		error = read_annotation(r, value, out, name + prefix_n);
+		error = leave_out(r, read_annotation(r, value, out,
+						     name + prefix_n));
 		k8s_leave(r);
+		if (error == K8S_SKIP_ITEM)
+			error = 0;
 	}
 	return error;
 }
@@ -226,7 +283,7 @@ static int read_cluster_ip(struct k8s_reader *r, struct json v, void *out)
 static int read_external_ip(struct k8s_reader *r, struct json v, void *out)
 {
 	return json_equals(v, "") ? K8S_SKIP_ITEM :
-				    k8s_read_plain_ip(r, v, out);
+				    leave_out(r, k8s_read_plain_ip(r, v, out));
 }
 
 static int read_external_ips(struct k8s_reader *r, struct json v, void *out)
@@ -235,17 +292,27 @@ static int read_external_ips(struct k8s_reader *r, struct json v, void *out)
 		sizeof(struct addr), LIMIT_ADDRS_PER_SERVICE, read_external_ip};
 	struct service *s = out;
 
-	return k8s_read_list(r, v, &list, &s->external_ips, &s->external_ips_n);
+	return read_entries(r, v, &list, &s->external_ips, &s->external_ips_n);
+}
+
+static int read_source_range(struct k8s_reader *r, struct json v, void *out)
+{
+	struct service *s = r->owner;
+	int error = k8s_read_cidr(r, v, out);
+
+	s->lost_ranges |= error < 0;
+	return leave_out(r, error);
 }
 
 static int read_source_ranges(struct k8s_reader *r, struct json v, void *out)
 {
-	static const struct k8s_list list = {
-		sizeof(struct cidr), LIMIT_ADDRS_PER_SERVICE, k8s_read_cidr};
+	static const struct k8s_list list = {sizeof(struct cidr),
+					     LIMIT_RANGES_PER_SERVICE,
+					     read_source_range};
 	struct service *s = out;
 
-	return k8s_read_list(r, v, &list, &s->source_ranges,
-			     &s->source_ranges_n);
+	return read_entries(r, v, &list, &s->source_ranges,
+			    &s->source_ranges_n);
 }
 
 static int read_service_port(struct k8s_reader *r, struct json v, void *out)
@@ -364,13 +431,10 @@ static int read_ingress_item(struct k8s_reader *r, struct json v, void *out)
 	struct service_ingress *ingress = out;
 	int error = K8S_READ_FIELDS(r, v, fields, out);
 
-	if (error < 0)
-		return error;
-	if (ingress->addr.family == AF_UNSPEC) {
-		*ingress = (struct service_ingress){0};
-		return K8S_SKIP_ITEM;
-	}
-	return 0;
+	if (error == 0 && ingress->addr.family != AF_UNSPEC)
+		return 0;
+	*ingress = (struct service_ingress){0};
+	return error < 0 ? leave_out(r, error) : K8S_SKIP_ITEM;
 }
 
 static int read_ingress(struct k8s_reader *r, struct json v, void *out)
@@ -380,7 +444,7 @@ static int read_ingress(struct k8s_reader *r, struct json v, void *out)
 					     read_ingress_item};
 	struct service *s = out;
 
-	return k8s_read_list(r, v, &list, &s->ingress, &s->ingress_n);
+	return read_entries(r, v, &list, &s->ingress, &s->ingress_n);
 }
 
 static int read_load_balancer(struct k8s_reader *r, struct json v, void *out)
@@ -430,7 +494,8 @@ int k8s_decode_service(struct json object, struct service **ret_service,
 		{"status", read_service_status, 0},
 	};
 	cleanup_(service_freep) struct service *s = calloc(1, sizeof(*s));
-	struct k8s_reader r = {.e = e};
+	struct errbuf own;
+	struct k8s_reader r = {.e = e ? e : &own, .owner = s};
 	int error;
 
 	if (!s)

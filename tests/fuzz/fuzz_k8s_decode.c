@@ -55,6 +55,13 @@ static void try_service(struct json v)
 		require(s->ingress[i].addr.family != AF_UNSPEC);
 	for (size_t i = 0; i < s->annotations_n; i++)
 		require(s->annotations[i].key && s->annotations[i].value);
+	require(s->external_ips_n <= LIMIT_ADDRS_PER_SERVICE);
+	require(s->ingress_n <= LIMIT_ADDRS_PER_SERVICE);
+	require(s->source_ranges_n <= LIMIT_RANGES_PER_SERVICE);
+	for (size_t i = 0; i < s->external_ips_n; i++)
+		require(s->external_ips[i].family != AF_UNSPEC);
+	for (size_t i = 0; i < s->source_ranges_n; i++)
+		require(s->source_ranges[i].addr.family != AF_UNSPEC);
 	require(service_equal(s, s));
 }
 

@@ -86,6 +86,27 @@ def test_a_bad_field_of_a_service(world, own, where, value, field):
     check_reported_once(own, bad.key, field, last_scalar(value))
 
 
+@pytest.mark.parametrize("field,spec,ingress", [
+    ("externalIPs", {"externalIPs": ["not-an-ip", "PUBLIC"]}, []),
+    ("loadBalancerSourceRanges",
+     {"loadBalancerSourceRanges": ["not-a-range", "203.0.113.0/24"]},
+     ["PUBLIC"]),
+    ("ingress", {}, ["not-an-address", "PUBLIC"]),
+])
+def test_a_bad_entry_leaves_the_rest_of_the_service(world, own, field, spec,
+                                                    ingress):
+    public = world.public_ip(4)
+    bad = web.Small(world, 4, [world.pod("bad")], PORT, name="entry",
+                    ingress=ingress, **spec)
+    bad.service = json.loads(json.dumps(bad.service).replace("PUBLIC",
+                                                             public))
+    own.apply(*bad.objects)
+    assert client.ask(world.node, *bad.at)["name"] == "bad"
+    assert client.ask(world.external, public, 80)["name"] == "bad"
+    check_reported_once(own, bad.key, field, "not-a")
+    own.remove(*bad.objects)
+
+
 @pytest.mark.parametrize("where,value,field", [
     (("addressType",), "IPv5", "addressType"),
     (("endpoints", 0, "addresses"), ["10.244.1"], "addresses"),

@@ -355,15 +355,6 @@ static void a_bad_field_refuses_the_service_and_is_named(void **state)
 		 "unspecified, loopback nor multicast)"},
 		{"{'clusterIP':7}",
 		 "spec.clusterIP: 7 is not allowed (an IP address)"},
-		{"{'externalIPs':['169.254.169.254']}",
-		 "spec.externalIPs[0]: \"169.254.169.254\" is not allowed "
-		 "(neither unspecified, loopback, link-local nor "
-		 "multicast)"},
-		{"{'externalIPs':[null]}",
-		 "spec.externalIPs[0]: null is not allowed (an IP address)"},
-		{"{'loadBalancerSourceRanges':['10.0.0.0']}",
-		 "spec.loadBalancerSourceRanges[0]: \"10.0.0.0\" is not "
-		 "allowed (a prefix as 10.0.0.0/8)"},
 		{"{'type':'Magic'}",
 		 "spec.type: \"Magic\" is not allowed (ClusterIP, NodePort, "
 		 "LoadBalancer or ExternalName)"},
@@ -393,6 +384,64 @@ static void a_bad_field_refuses_the_service_and_is_named(void **state)
 		assert_string_equal(e.text, want);
 		assert_null(s);
 	}
+}
+
+static void a_bad_entry_is_left_out_and_told(void **state)
+{
+	static const char *const texts[] = {
+		"metadata.annotations[nodesplice.io/mode]: 1 is not allowed "
+		"(a string)",
+		"spec.externalIPs[0]: \"169.254.169.254\" is not allowed "
+		"(neither unspecified, loopback, link-local nor multicast)",
+		"spec.externalIPs[2]: null is not allowed (an IP address)",
+		"spec.loadBalancerSourceRanges[1]: \"10.0.0.0\" is not "
+		"allowed (a prefix as 10.0.0.0/8)",
+		"status.loadBalancer.ingress[0].ip: \"1.2.3\" is not allowed "
+		"(an IP address)",
+		"status.loadBalancer.ingress[1].ipMode: \"DSR\" is not "
+		"allowed (VIP or Proxy)",
+		"status.loadBalancer.ingress[2]: 5 is not allowed (an object)",
+	};
+	struct service *s = service(
+		"{'metadata':{'name':'web','annotations':{"
+		"'nodesplice.io/mode':1,'nodesplice.io/idle-timeout':'1h'}},"
+		"'spec':{'clusterIP':'10.96.0.1','externalIPs':["
+		"'169.254.169.254','192.0.2.1',null,'192.0.2.2'],"
+		"'loadBalancerSourceRanges':['10.0.0.0/8','10.0.0.0']},"
+		"'status':{'loadBalancer':{'ingress':[{'ip':'1.2.3'},"
+		"{'ip':'192.0.2.3','ipMode':'DSR'},5,{'ip':'192.0.2.4'}]}}}");
+
+	(void)state;
+	assert_int_equal(s->annotations_n, 1);
+	assert_int_equal(s->external_ips_n, 2);
+	assert_addr(&s->external_ips[0], "192.0.2.1");
+	assert_addr(&s->external_ips[1], "192.0.2.2");
+	assert_int_equal(s->source_ranges_n, 1);
+	assert_true(s->lost_ranges);
+	assert_int_equal(s->ingress_n, 1);
+	assert_addr(&s->ingress[0].addr, "192.0.2.4");
+	assert_int_equal(s->bad_entries_n, ARRAY_SIZE(texts));
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		assert_string_equal(s->bad_entries[i], texts[i]);
+	service_free(s);
+}
+
+static void of_many_bad_entries_some_are_told_and_all_counted(void **state)
+{
+	struct text t = {0};
+	struct service *s;
+
+	(void)state;
+	text_add(&t, "{'metadata':{'name':'w'},'spec':{'externalIPs':[");
+	for (int i = 0; i < 20; i++)
+		text_addf(&t, "'x%d',", i);
+	text_add(&t, "'192.0.2.1']}}");
+	s = service(t.data);
+	assert_int_equal(s->external_ips_n, 1);
+	assert_int_equal(s->bad_entries_n, LIMIT_BAD_ENTRIES_TOLD);
+	assert_int_equal(s->bad_entries_more_n, 20 - LIMIT_BAD_ENTRIES_TOLD);
+	service_free(s);
+	text_free(&t);
 }
 
 static void names_that_are_no_dns_names_are_refused(void **state)
@@ -454,36 +503,56 @@ static void repeat(struct text *t, const char *head, const char *item,
 	text_add(t, tail);
 }
 
-static void lists_longer_than_their_limit_are_refused(void **state)
+static void more_cluster_ips_than_their_limit_are_refused(void **state)
+{
+	struct text t = {0};
+	struct service *s = NULL;
+
+	(void)state;
+	repeat(&t, "{'metadata':{'name':'w'},'spec':{'clusterIPs':[",
+	       "'10.96.0.1'", "]}}", LIMIT_ADDRS_PER_SERVICE + 1);
+	assert_int_equal(decode_service(t.data, &s), -E2BIG);
+	assert_non_null(strstr(e.text, "at most "));
+	text_free(&t);
+}
+
+static void of_longer_lists_the_first_entries_count(void **state)
 {
 	static const struct {
 		const char *head, *item, *tail;
-		size_t limit;
+		size_t limit, n_at;
 	} rows[] = {
-		{"{'metadata':{'name':'w'},'spec':{'clusterIPs':[",
-		 "'10.96.0.1'", "]}}", LIMIT_ADDRS_PER_SERVICE},
 		{"{'metadata':{'name':'w'},'spec':{'externalIPs':[",
-		 "'192.0.2.1'", "]}}", LIMIT_ADDRS_PER_SERVICE},
+		 "'192.0.2.1'", "]}}", LIMIT_ADDRS_PER_SERVICE,
+		 offsetof(struct service, external_ips_n)},
 		{"{'metadata':{'name':'w'},'status':{'loadBalancer':"
 		 "{'ingress':[",
-		 "{'ip':'192.0.2.1'}", "]}}}", LIMIT_ADDRS_PER_SERVICE},
+		 "{'ip':'192.0.2.1'}", "]}}}", LIMIT_ADDRS_PER_SERVICE,
+		 offsetof(struct service, ingress_n)},
+		{"{'metadata':{'name':'w'},"
+		 "'spec':{'loadBalancerSourceRanges':[",
+		 "'192.0.2.0/24'", "]}}", LIMIT_RANGES_PER_SERVICE,
+		 offsetof(struct service, source_ranges_n)},
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct text t = {0};
-		struct service *s = NULL;
+		for (size_t more = 0; more < 2; more++) {
+			struct text t = {0};
+			struct service *s;
 
-		repeat(&t, rows[i].head, rows[i].item, rows[i].tail,
-		       rows[i].limit);
-		assert_int_equal(decode_service(t.data, &s), 0);
-		service_free(s);
-		text_free(&t);
-		repeat(&t, rows[i].head, rows[i].item, rows[i].tail,
-		       rows[i].limit + 1);
-		assert_int_equal(decode_service(t.data, &s), -E2BIG);
-		assert_non_null(strstr(e.text, "at most "));
-		text_free(&t);
+			repeat(&t, rows[i].head, rows[i].item, rows[i].tail,
+			       rows[i].limit + more);
+			s = service(t.data);
+			assert_int_equal(*(size_t *)((char *)s + rows[i].n_at),
+					 rows[i].limit);
+			assert_int_equal(s->bad_entries_n, more);
+			if (more)
+				assert_non_null(strstr(s->bad_entries[0],
+						       "entries the first "));
+			service_free(s);
+			text_free(&t);
+		}
 	}
 }
 
@@ -504,15 +573,14 @@ static void our_annotations_are_bounded(void **state)
 	service_free(s);
 	free(whole);
 	text_add(&t, ",'nodesplice.io/one-more':'v'}}}");
-	assert_int_equal(decode_service(t.data, &s), -E2BIG);
+	s = service(t.data);
+	assert_int_equal(s->annotations_n, LIMIT_ANNOTATIONS_PER_SERVICE);
+	assert_int_equal(s->bad_entries_n, 1);
+	assert_string_equal(s->bad_entries[0],
+			    "metadata.annotations[nodesplice.io/one-more]: "
+			    "more than 64 of its prefix");
+	service_free(s);
 	text_free(&t);
-	assert_int_equal(decode_service("{'metadata':{'name':'w','annotations':"
-					"{'nodesplice.io/mode':true}}}",
-					&s),
-			 -EINVAL);
-	assert_string_equal(
-		e.text, "Service default/w: metadata.annotations"
-			"[nodesplice.io/mode]: true is not allowed (a string)");
 }
 
 static void times_are_read_to_the_second_and_zone(void **state)
@@ -1173,7 +1241,11 @@ int main(void)
 		cmocka_unit_test(a_bad_field_refuses_the_service_and_is_named),
 		cmocka_unit_test(names_that_are_no_dns_names_are_refused),
 		cmocka_unit_test(a_long_value_is_shortened_in_the_text),
-		cmocka_unit_test(lists_longer_than_their_limit_are_refused),
+		cmocka_unit_test(a_bad_entry_is_left_out_and_told),
+		cmocka_unit_test(
+			of_many_bad_entries_some_are_told_and_all_counted),
+		cmocka_unit_test(more_cluster_ips_than_their_limit_are_refused),
+		cmocka_unit_test(of_longer_lists_the_first_entries_count),
 		cmocka_unit_test(our_annotations_are_bounded),
 		cmocka_unit_test(times_are_read_to_the_second_and_zone),
 		cmocka_unit_test(every_field_of_a_slice_is_read),

@@ -301,6 +301,42 @@ static void udp_and_kernel_mode_are_not_proxied(void **state)
 }
 
 static void
+bad_entries_are_told_and_ranges_nobody_reads_admit_nobody(void **state)
+{
+	struct service *s = a_load_balancer("web");
+	const struct service_plan *sp;
+
+	(void)state;
+	s->lost_ranges = true;
+	s->bad_entries = calloc(1, sizeof(*s->bad_entries));
+	s->bad_entries[s->bad_entries_n++] = strdup("spec.x[0]: bad");
+	s->bad_entries_more_n = 3;
+	store_put_service(st, s);
+	update();
+	sp = plan_service(p, "default/web");
+	assert_int_equal(sp->problems_n, 2);
+	assert_string_equal(sp->problems[0].sentence, "spec.x[0]: bad");
+	assert_string_equal(plan_problem_reason(sp->problems[0].kind),
+			    "InvalidEntry");
+	assert_string_equal(sp->problems[1].sentence,
+			    "3 further entries like these");
+	assert_true(frontend("default/web", PLAN_LOAD_BALANCER)->firewalled);
+	assert_int_equal(sp->ports[0].source_ranges_n, 1);
+	assert_true(addr_is_unspecified(&sp->ports[0].source_ranges[0].addr));
+	assert_int_equal(sp->ports[0].source_ranges[0].prefix_n, 32);
+
+	s = a_load_balancer("web");
+	s->lost_ranges = true;
+	s->source_ranges = calloc(1, sizeof(*s->source_ranges));
+	cidr_parse("192.0.2.0/24", &s->source_ranges[s->source_ranges_n++]);
+	store_put_service(st, s);
+	update();
+	sp = plan_service(p, "default/web");
+	assert_int_equal(sp->ports[0].source_ranges_n, 1);
+	assert_int_equal(sp->ports[0].source_ranges[0].prefix_n, 24);
+}
+
+static void
 source_ranges_are_disjoint_and_a_zero_prefix_is_no_filter(void **state)
 {
 	static const char *const ranges[] = {"10.1.2.0/24", "10.1.0.0/16",
@@ -529,6 +565,7 @@ int main(void)
 		T(the_order_of_arrival_makes_no_difference),
 		T(what_is_not_ours_is_left_alone),
 		T(udp_and_kernel_mode_are_not_proxied),
+		T(bad_entries_are_told_and_ranges_nobody_reads_admit_nobody),
 		T(source_ranges_are_disjoint_and_a_zero_prefix_is_no_filter),
 		T(an_external_ip_of_the_balancer_too_is_behind_its_source_ranges),
 		T(an_endpoint_with_the_nodes_address_is_told_apart),

@@ -14,8 +14,10 @@
 #define LIMIT_POD_CIDRS		      16  /* of a node, or of --cluster-cidr */
 #define LIMIT_PORTS_PER_SERVICE	      1024
 #define LIMIT_ADDRS_PER_SERVICE	      64   /* of each kind */
-#define LIMIT_ANNOTATIONS_PER_SERVICE 64   /* of ours */
-#define LIMIT_HINTS_PER_ENDPOINT      8	   /* the API server's own limit */
+#define LIMIT_RANGES_PER_SERVICE      1024 /* loadBalancerSourceRanges */
+#define LIMIT_BAD_ENTRIES_TOLD	      8	 /* of a Service; others are counted */
+#define LIMIT_ANNOTATIONS_PER_SERVICE 64 /* of ours */
+#define LIMIT_HINTS_PER_ENDPOINT      8	 /* the API server's own limit */
 #define LIMIT_ENDPOINTS_PER_SLICE     1000 /* the API server's own limit */
 #define LIMIT_ENDPOINTS_PER_SUBSET    1000 /* of Endpoints, the controller's own */
 #define LIMIT_ENDPOINTS_PAIRS	      262144 /* address and port, of one Endpoints */

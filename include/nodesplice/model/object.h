@@ -77,6 +77,7 @@ struct service {
 	size_t ingress_n;
 	struct cidr *source_ranges;
 	size_t source_ranges_n;
+	bool lost_ranges; /* some could not be read: they admit nobody */
 	enum traffic_policy internal_policy;
 	enum traffic_policy external_policy;
 	enum session_affinity affinity;
@@ -86,6 +87,10 @@ struct service {
 	size_t ports_n;
 	struct annotation *annotations;
 	size_t annotations_n;
+	/* Sentences about entries that could not be read and are left out. */
+	char **bad_entries; /* at most LIMIT_BAD_ENTRIES_TOLD */
+	size_t bad_entries_n;
+	size_t bad_entries_more_n; /* without a sentence */
 };
 
 struct slice_port {
@@ -122,7 +127,7 @@ struct endpoint_slice {
 
 struct node {
 	char *name;
-	char *zone; /* label topology.kubernetes.io/zone or NULL */
+	char *zone;	  /* label topology.kubernetes.io/zone or NULL */
 	struct addr *ips; /* InternalIPs, then ExternalIPs */
 	size_t ips_n;
 	struct cidr *pod_cidrs;

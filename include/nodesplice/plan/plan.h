@@ -107,6 +107,7 @@ enum plan_mode_reason {
 
 enum plan_problem_kind {
 	PLAN_PROBLEM_ANNOTATION, /* a value that is not allowed */
+	PLAN_PROBLEM_ENTRY,	 /* of a list, left out */
 	PLAN_PROBLEM_FRONTEND,	 /* an older Service has it */
 	PLAN_PROBLEM_ENDPOINTS,	 /* more than can be served */
 	PLAN_PROBLEM_KIND_MAX_,

@@ -746,7 +746,9 @@ static void help_options(enum command c)
 		struct text t = {0};
 
 		policy_format(&p, (enum policy_setting)i, &t);
-		printf("  --%-36s (%s)\n",
+		text_add(&t, " (");
+		policy_format_allowed((enum policy_setting)i, &t);
+		printf("  --%-36s %s)\n",
 		       policy_setting_name((enum policy_setting)i),
 		       t.data ? t.data : "");
 		text_free(&t);

@@ -25,7 +25,9 @@ enum unit {
  * max_ejection_percent: Envoy's 10 % never ejects anybody from a service of
  * fewer than ten endpoints (envoyproxy/envoy#3263, #17504).  Keepalive and user
  * timeout: the kernel's 2 h and 15 min leave clients of a dead node hanging
- * (kubernetes/kubernetes#77903).
+ * (kubernetes/kubernetes#77903).  No total of the attempts: it is bounded by
+ * connect-attempts times connect-timeout.  No age: Envoy's
+ * max_downstream_connection_duration has none either.
  */
 static const struct setting {
 	const char *name;
@@ -39,10 +41,14 @@ static const struct setting {
 				    5 * SECOND, 10, 5 * MINUTE},
 	[POLICY_CONNECT_ATTEMPTS] = {"connect-attempts", UNIT_COUNT, false, 3,
 				     1, 10},
+	[POLICY_CONNECT_TOTAL_TIMEOUT] = {"connect-total-timeout",
+					  UNIT_DURATION, true, 0, 10, HOUR},
 	[POLICY_IDLE_TIMEOUT] = {"idle-timeout", UNIT_DURATION, true, HOUR, 100,
 				 168 * HOUR},
 	[POLICY_HALF_CLOSE_TIMEOUT] = {"half-close-timeout", UNIT_DURATION,
 				       true, 5 * MINUTE, 100, 168 * HOUR},
+	[POLICY_MAX_CONNECTION_AGE] = {"max-connection-age", UNIT_DURATION,
+				       true, 0, SECOND, 720 * HOUR},
 	[POLICY_TCP_KEEPALIVE] = {"tcp-keepalive", UNIT_DURATION, true,
 				  30 * SECOND, SECOND, 2 * HOUR},
 	[POLICY_TCP_USER_TIMEOUT] = {"tcp-user-timeout", UNIT_DURATION, true,
@@ -219,8 +225,6 @@ static void format_allowed(const struct setting *s, struct text *t)
 	format_value(s, s->max, t);
 	if (s->zero_is_off)
 		text_add(t, ", or off");
-	if (s->unit == UNIT_DURATION)
-		text_add(t, "; a whole number with ms, s, m or h");
 }
 
 static int refuse(const struct setting *s, const char *value, int r,
@@ -229,6 +233,8 @@ static int refuse(const struct setting *s, const char *value, int r,
 	struct text allowed = {0};
 
 	format_allowed(s, &allowed);
+	if (s->unit == UNIT_DURATION)
+		text_add(&allowed, "; a whole number with ms, s, m or h");
 	errf(e, r, "%s: \"%.64s\" is not allowed (%s)", s->name, value,
 	     allowed.data ? allowed.data : "");
 	text_free(&allowed);
@@ -254,15 +260,25 @@ int policy_set(struct policy *p, const char *key, const char *value,
 		p->source[i] = (uint8_t)source;
 		return 0;
 	}
-	return errf(e, -ENOENT, "%.64s: \"%.64s\": there is no such setting", key,
-		    value);
+	return errf(e, -ENOENT, "%.64s: \"%.64s\": there is no such setting",
+		    key, value);
+}
+
+/* So that an endpoint that stays silent through all of the total has had its
+ * whole connect-timeout, and is told from one that got a short rest of it. */
+static void lower_connect_timeout(struct policy *p)
+{
+	p->value[POLICY_CONNECT_TIMEOUT] =
+		p->value[POLICY_CONNECT_TOTAL_TIMEOUT];
+	p->source[POLICY_CONNECT_TIMEOUT] =
+		p->source[POLICY_CONNECT_TOTAL_TIMEOUT];
 }
 
 void policy_of_service(const struct policy *defaults, const struct service *s,
 		       struct policy *ret_policy, policy_problem_fn problem,
 		       void *data)
 {
-	const uint32_t *v = ret_policy->value;
+	uint32_t *v = ret_policy->value;
 	char sentence[ERRBUF_BYTES + 32];
 	struct errbuf e;
 
@@ -282,8 +298,11 @@ void policy_of_service(const struct policy *defaults, const struct service *s,
 	 * Envoy's max(max_ejection_time, base_ejection_time). */
 	if (v[POLICY_OUTLIER_MAX_EJECTION_TIME] <
 	    v[POLICY_OUTLIER_BASE_EJECTION_TIME])
-		ret_policy->value[POLICY_OUTLIER_MAX_EJECTION_TIME] =
+		v[POLICY_OUTLIER_MAX_EJECTION_TIME] =
 			v[POLICY_OUTLIER_BASE_EJECTION_TIME];
+	if (v[POLICY_CONNECT_TOTAL_TIMEOUT] &&
+	    v[POLICY_CONNECT_TOTAL_TIMEOUT] < v[POLICY_CONNECT_TIMEOUT])
+		lower_connect_timeout(ret_policy);
 }
 
 const char *policy_setting_name(enum policy_setting s)
@@ -307,4 +326,9 @@ void policy_format(const struct policy *p, enum policy_setting s,
 		   struct text *t)
 {
 	format_value(&settings[s], p->value[s], t);
+}
+
+void policy_format_allowed(enum policy_setting s, struct text *t)
+{
+	format_allowed(&settings[s], t);
 }

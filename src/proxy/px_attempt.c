@@ -173,15 +173,46 @@ static bool choose(struct px_conn *c, const struct px_scope *scope,
 	}
 }
 
+/* How long an attempt may take; 0: connect-total-timeout is over. */
+static uint32_t attempt_max_ms(struct px_conn *c, uint64_t now_ms)
+{
+	uint32_t one_ms = px_conn_setting(c, POLICY_CONNECT_TIMEOUT);
+	uint32_t all_ms = px_conn_setting(c, POLICY_CONNECT_TOTAL_TIMEOUT);
+	uint64_t gone_ms = now_ms - c->moved_ms;
+
+	c->hurried = all_ms && all_ms < gone_ms + one_ms;
+	if (!c->hurried)
+		return one_ms;
+	return gone_ms < all_ms ? all_ms - (uint32_t)gone_ms : 0;
+}
+
+static void give_up(struct px_conn *c)
+{
+	px_count(&c->worker->stats.connect_exhausted, 1);
+	px_conn_add_shared(&px_conn_conf(c)->group->count.exhausted, 1);
+	px_conn_close(c, true);
+}
+
+static void total_timeout(struct px_conn *c)
+{
+	px_count(&c->worker->stats.connect_total_timeouts, 1);
+	give_up(c);
+}
+
 void px_attempt_next(struct px_conn *c)
 {
 	struct px_worker *w = c->worker;
 	const struct px_scope *scope =
 		px_conn_scope(c->frontend, (enum px_entry)c->entry);
 	uint64_t now_ms = loop_now_ms(w->loop);
+	uint32_t max_ms = attempt_max_ms(c, now_ms);
 	enum px_connect_result r = PX_CONNECT_LOCAL;
 	struct px_choice choice;
 
+	if (max_ms == 0) {
+		total_timeout(c);
+		return;
+	}
 	while (r != PX_CONNECT_NO_SOURCE && c->tried_n < PX_ATTEMPTS_MAX &&
 	       c->tried_n < px_conn_setting(c, POLICY_CONNECT_ATTEMPTS) &&
 	       choose(c, scope, now_ms, &choice)) {
@@ -189,17 +220,12 @@ void px_attempt_next(struct px_conn *c)
 		c->role = choice.role;
 		r = begin_attempt(c);
 		if (r == PX_CONNECT_OK) {
-			loop_timer_arm(
-				w->loop, &c->timer,
-				now_ms + px_conn_setting(
-						 c, POLICY_CONNECT_TIMEOUT));
+			loop_timer_arm(w->loop, &c->timer, now_ms + max_ms);
 			return;
 		}
 		attempt_failed(c, r);
 	}
-	px_count(&w->stats.connect_exhausted, 1);
-	px_conn_add_shared(&px_conn_conf(c)->group->count.exhausted, 1);
-	px_conn_close(c, true);
+	give_up(c);
 }
 
 void px_attempt_event(struct px_conn *c, enum px_side side, uint32_t events)
@@ -227,6 +253,11 @@ void px_attempt_event(struct px_conn *c, enum px_side side, uint32_t events)
 
 void px_attempt_timeout(struct px_conn *c)
 {
+	if (c->hurried) {
+		/* It is not held against the endpoint. */
+		total_timeout(c);
+		return;
+	}
 	attempt_failed(c, PX_CONNECT_TIMEOUT);
 	px_attempt_next(c);
 }

@@ -10,15 +10,20 @@
  * noticed; nothing is read from it: what it sends early waits in its socket.
  * leg[PX_ENDPOINT] is the present attempt; the timer is the attempt's.
  * OPEN: both flows move whenever a leg says that it can.  The timer is the
- * idle or the half-close deadline, or the next look at the peers, whichever is
- * first; it is not moved with the bytes, but looks at moved_ms when it fires.
+ * idle or the half-close deadline, the next look at the peers or at the age,
+ * whichever is first; it is not moved with the bytes, but looks at moved_ms
+ * when it fires.
  * CLOSED: descriptors are closed, everything is given back, the memory waits
  * for the end of the batch.
  *
  * A connection ends in order when both sides have sent their FIN and all bytes
  * were passed on.  Whatever else happens is a reset on both sides: a cut-off
- * reply must never look whole.  A failed leg is reset only after its readable
- * bytes had their chance (a peer may send a last word and then reset).
+ * reply must never look whole.  That holds for max-connection-age as well: what
+ * bytes mean is not known here, so that a FIN in the quietest moment could be
+ * taken for the end of a reply that pauses; a reset never is.  What the moment
+ * does is to lose nothing that was on its way.
+ * A failed leg is reset only after its readable bytes had their chance (a peer
+ * may send a last word and then reset).
  *
  * Work is done in the handler of the event, at most PX_TURN_BYTES a direction;
  * what is left queues up behind the others (work).
@@ -26,9 +31,12 @@
  * Relied on: tests/kernel/close_rst.c.
  */
 #include <assert.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "nodesplice/base/mem.h"
+#include "px_age.h"
 #include "px_attempt.h"
 #include "px_origdst.h"
 
@@ -147,6 +155,7 @@ static void account(struct px_conn *c, const uint64_t moved[PX_SIDE_MAX_],
 		c->moved_ms = loop_now_ms(w->loop);
 	if (!moved[PX_CLIENT] && !moved[PX_ENDPOINT])
 		return;
+	c->asked = !moved[PX_ENDPOINT];
 	px_conn_add_shared(&px_conn_conf(c)->group->count.bytes_in,
 			   moved[PX_CLIENT]);
 	px_conn_add_shared(&px_conn_conf(c)->group->count.bytes_out,
@@ -174,14 +183,49 @@ static uint32_t quiet_max_ms(const struct px_conn *c, uint64_t **ret_counter)
 	return idle;
 }
 
+/* Whether a peer has not acknowledged everything. */
+static bool leg_holds(const struct px_leg *leg)
+{
+	int bytes;
+
+	return ioctl(leg->f.fd, SIOCOUTQ, &bytes) < 0 || bytes > 0;
+}
+
+static bool is_busy(const struct px_conn *c)
+{
+	if (c->asked)
+		return true;
+	for (int side = 0; side < PX_SIDE_MAX_; side++) {
+		if (c->flow[side].rest || c->flow[side].pipe ||
+		    leg_holds(&c->leg[side]))
+			return true;
+	}
+	return false;
+}
+
+/* At most @now_ms: the connection is old enough to end now. */
+static uint64_t age_at_ms(const struct px_conn *c, uint64_t now_ms)
+{
+	if (now_ms < c->age_due_ms)
+		return c->age_due_ms;
+	return px_age_next_ms(px_conn_setting(c, POLICY_MAX_CONNECTION_AGE),
+			      c->age_due_ms,
+			      is_busy(c) ? UINT64_MAX : c->moved_ms, now_ms);
+}
+
+static uint64_t sooner(uint64_t a_ms, uint64_t b_ms)
+{
+	return a_ms < b_ms ? a_ms : b_ms;
+}
+
 static void arm_open_timer(struct px_conn *c)
 {
 	uint64_t *counter;
 	uint32_t quiet_ms = quiet_max_ms(c, &counter);
 	uint64_t at_ms = quiet_ms ? c->moved_ms + quiet_ms : UINT64_MAX;
 
-	if (c->check_ms < at_ms)
-		at_ms = c->check_ms;
+	at_ms = sooner(at_ms, c->check_ms);
+	at_ms = sooner(at_ms, age_at_ms(c, loop_now_ms(c->worker->loop)));
 	if (at_ms < UINT64_MAX)
 		loop_timer_arm(c->worker->loop, &c->timer, at_ms);
 	else
@@ -218,6 +262,9 @@ static void on_open_timer(struct px_conn *c, uint64_t now_ms)
 		px_conn_close(c, true);
 	} else if (quiet_ms && now_ms >= c->moved_ms + quiet_ms) {
 		px_count(counter, 1);
+		px_conn_close(c, true);
+	} else if (now_ms >= age_at_ms(c, now_ms)) {
+		px_count(&c->worker->stats.aged_out, 1);
 		px_conn_close(c, true);
 	} else {
 		arm_open_timer(c);
@@ -280,6 +327,9 @@ void px_conn_open(struct px_conn *c)
 	px_count(&c->worker->stats.connecting, -(uint64_t)1);
 	c->state = PX_CONN_OPEN;
 	c->moved_ms = loop_now_ms(c->worker->loop);
+	c->age_due_ms =
+		px_age_due_ms(px_conn_setting(c, POLICY_MAX_CONNECTION_AGE),
+			      c->moved_ms, &c->worker->rnd);
 	set_next_check(c, c->moved_ms);
 	arm_open_timer(c);
 	conn_run(c);
@@ -406,6 +456,7 @@ void px_conn_accept(struct px_worker *w, int fd, enum px_entry entry,
 	c->worker = w;
 	c->frontend = f;
 	px_conf_ref(f->conf);
+	c->moved_ms = loop_now_ms(w->loop);
 	c->client = client->addr;
 	c->entry = (uint8_t)entry;
 	c->timer.fn = on_timer;

@@ -24,7 +24,7 @@ enum px_side {
 /*
  * px_conn.state: what the timer is, and what may be called
  *   CONNECTING  connect-timeout; px_attempt_*()
- *   OPEN        idle, half-close and silent peers; flows move
+ *   OPEN        idle, half-close, age and silent peers; flows move
  *   CLOSED      not armed; nothing, the memory is about to go
  */
 enum px_conn_state {
@@ -46,14 +46,18 @@ struct px_conn {
 	struct px_worker *worker;
 	const struct px_frontend *frontend; /* with a reference to its conf */
 	struct px_endpoint *endpoint;	    /* the conf's; NULL: none now */
-	uint64_t moved_ms;		    /* when bytes or a FIN last moved */
-	uint64_t check_ms; /* when the peers are looked at again */
+	uint64_t moved_ms;   /* when bytes or a FIN last moved; CONNECTING: when
+			      it was accepted */
+	uint64_t check_ms;   /* when the peers are looked at again */
+	uint64_t age_due_ms; /* px_age_due_ms() */
 	struct px_silence silence[PX_SIDE_MAX_];
 	struct addr client;
 	uint8_t state; /* enum px_conn_state */
 	uint8_t entry; /* enum px_entry */
 	uint8_t role;  /* enum outlier_role of the present attempt */
 	bool queued;   /* work is deferred */
+	bool hurried;  /* the present attempt has less than connect-timeout */
+	bool asked;    /* the client was the last to send */
 	uint8_t tried_n;
 	struct px_endpoint *tried[PX_ATTEMPTS_MAX]; /* the conf's */
 };

@@ -228,7 +228,7 @@ def settings():
     """Every annotation that the program knows, with its default."""
     help_text = daemon.command("plan", "--help").stdout
     _, _, tail = help_text.partition("nodesplice.io/NAME")
-    found = dict(re.findall(r"^ +--([a-z-]+) +\((.*)\)$", tail, re.M))
+    found = dict(re.findall(r"^ +--([a-z-]+) +(\S+) \(.*\)$", tail, re.M))
     assert "connect-timeout" in found
     return found
 

@@ -119,6 +119,27 @@ static void the_longest_ejection_is_never_below_the_base(void **state)
 	service_free(s);
 }
 
+static void no_attempt_has_more_time_than_all_together(void **state)
+{
+	struct service *s = a_service("web", "10.96.0.1");
+	struct policy node, p;
+
+	(void)state;
+	policy_init(&node);
+	policy_of_service(&node, s, &p, NULL, NULL);
+	assert_int_equal(p.value[POLICY_CONNECT_TIMEOUT], 5000);
+	with_annotation(s, "connect-total-timeout", "2s");
+	policy_of_service(&node, s, &p, NULL, NULL);
+	assert_int_equal(p.value[POLICY_CONNECT_TIMEOUT], 2000);
+	assert_int_equal(p.source[POLICY_CONNECT_TIMEOUT],
+			 POLICY_SOURCE_ANNOTATION);
+	policy_set(&node, "connect-timeout", "1s", POLICY_SOURCE_NODE, NULL);
+	policy_of_service(&node, s, &p, NULL, NULL);
+	assert_int_equal(p.value[POLICY_CONNECT_TIMEOUT], 1000);
+	assert_int_equal(p.source[POLICY_CONNECT_TIMEOUT], POLICY_SOURCE_NODE);
+	service_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +149,7 @@ int main(void)
 		cmocka_unit_test(
 			annotations_go_over_the_node_and_a_bad_one_changes_nothing),
 		cmocka_unit_test(the_longest_ejection_is_never_below_the_base),
+		cmocka_unit_test(no_attempt_has_more_time_than_all_together),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,6 +117,44 @@ static void connect_timeout_spares_what_is_connected(void **state)
 	close(listener);
 }
 
+static void attempts_end_at_connect_total_timeout(void **state)
+{
+	struct px_stats s;
+
+	(void)state;
+	rig.policy.value[POLICY_CONNECT_TIMEOUT] = 200;
+	rig.policy.value[POLICY_CONNECT_TOTAL_TIMEOUT] = 300;
+	rig.policy.value[POLICY_CONNECT_ATTEMPTS] = 3;
+	rig_apply(rig_service(VIP, "127.0.0.99:1 127.0.0.99:2 " SILENT,
+			      PLAN_KEEP));
+	rig_connect_reset(VIP);
+	RIG_WAIT_FOR(s, s.connect_total_timeouts == 1);
+	/* The second attempt had no more than the rest of the time, and says
+	 * nothing of its endpoint. */
+	assert_int_equal(s.connects, 2);
+	assert_int_equal(s.connect_timeouts, 1);
+	assert_int_equal(s.connect_exhausted, 1);
+	assert_int_equal(endpoint_stats(SILENT).failures +
+				 endpoint_stats("127.0.0.99:1").failures +
+				 endpoint_stats("127.0.0.99:2").failures,
+			 1);
+}
+
+static void connect_total_timeout_spares_who_finds_an_endpoint(void **state)
+{
+	int listener = rig_listen(EP2);
+
+	(void)state;
+	rig.policy.value[POLICY_CONNECT_TIMEOUT] = 100;
+	rig.policy.value[POLICY_CONNECT_TOTAL_TIMEOUT] = RIG_WAIT_MS;
+	rig_apply(rig_service(VIP, EP2 " " SILENT, PLAN_KEEP));
+	for (int i = 0; i < 200 && rig_stats().connect_timeouts < 2; i++)
+		served_by(listener);
+	assert_int_equal(rig_stats().connect_timeouts, 2);
+	assert_int_equal(rig_stats().connect_total_timeouts, 0);
+	close(listener);
+}
+
 static void a_client_that_leaves_ends_the_attempt(void **state)
 {
 	struct px_stats s;
@@ -275,6 +313,69 @@ static void half_close_timeout_spares_an_open_connection(void **state)
 	rig_pair_close(&p);
 }
 
+/* --- max-connection-age --- */
+
+static void a_connection_that_rests_ends_at_its_age(void **state)
+{
+	struct px_stats s;
+	struct rig_pair p;
+
+	(void)state;
+	rig.policy.value[POLICY_MAX_CONNECTION_AGE] = 1000;
+	p = rig_pair_open();
+	rig_send(p.client, "question");
+	rig_expect(p.backend, "question");
+	rig_send(p.backend, "answer");
+	/* All of it arrives; then a reset, which is no end of an answer. */
+	rig_expect(p.client, "answer");
+	rig_expect_reset(p.client);
+	rig_expect_reset(p.backend);
+	RIG_WAIT_FOR(s, s.aged_out == 1);
+	assert_int_equal(s.idle_timeouts, 0);
+	rig_pair_close(&p);
+}
+
+static void a_connection_that_never_rests_ends_at_its_age(void **state)
+{
+	struct px_stats s;
+	struct rig_pair p;
+	ssize_t n = 1;
+	char c;
+
+	(void)state;
+	rig.policy.value[POLICY_MAX_CONNECTION_AGE] = 1000;
+	p = rig_pair_open();
+	while (n == 1 && send(p.backend, ".", 1, MSG_NOSIGNAL) == 1) {
+		n = recv(p.client, &c, 1, 0);
+		usleep(1000);
+	}
+	if (n == 1)
+		rig_expect_reset(p.client);
+	else
+		assert_int_equal(n, -1);
+	RIG_WAIT_FOR(s, s.aged_out == 1);
+	rig_pair_close(&p);
+}
+
+static void no_age_is_for_ever(void **state)
+{
+	struct rig_pair old, p;
+	struct px_stats s;
+
+	(void)state;
+	old = rig_pair_open();
+	/* Another one's end shows that time has passed. */
+	rig.policy.value[POLICY_MAX_CONNECTION_AGE] = 1000;
+	close(old.listener);
+	p = rig_pair_open();
+	RIG_WAIT_FOR(s, s.aged_out == 1);
+	trickle_on(old.client, old.backend);
+	assert_int_equal(rig_stats().aged_out, 1);
+	close(old.client);
+	close(old.backend);
+	rig_pair_close(&p);
+}
+
 /* --- tcp-user-timeout --- */
 
 static void a_peer_that_vanishes_is_noticed(void **state)
@@ -426,6 +527,8 @@ int main(void)
 		T(attempts_end_at_connect_attempts),
 		T(a_silent_endpoint_is_left_after_connect_timeout),
 		T(connect_timeout_spares_what_is_connected),
+		T(attempts_end_at_connect_total_timeout),
+		T(connect_total_timeout_spares_who_finds_an_endpoint),
 		T(a_client_that_leaves_ends_the_attempt),
 		T(idle_timeout_resets_both_sides),
 		T(idle_timeout_spares_one_direction_that_moves),
@@ -433,6 +536,9 @@ int main(void)
 		T(half_close_timeout_resets_both_sides),
 		T(half_close_timeout_spares_a_download),
 		T(half_close_timeout_spares_an_open_connection),
+		T(a_connection_that_rests_ends_at_its_age),
+		T(a_connection_that_never_rests_ends_at_its_age),
+		T(no_age_is_for_ever),
 		T(a_peer_that_vanishes_is_noticed),
 		T(a_peer_that_does_not_read_is_spared),
 		T(all_workers_know_which_endpoint_a_client_keeps),

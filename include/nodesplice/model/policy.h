@@ -23,13 +23,15 @@ enum policy_mode {
 };
 
 enum policy_setting {
-	POLICY_MODE,		   /* enum policy_mode */
-	POLICY_CONNECT_TIMEOUT,	   /* ms, per attempt */
-	POLICY_CONNECT_ATTEMPTS,   /* count, the first included */
-	POLICY_IDLE_TIMEOUT,	   /* ms; 0: none */
-	POLICY_HALF_CLOSE_TIMEOUT, /* ms; 0: none */
-	POLICY_TCP_KEEPALIVE,	   /* ms until the first probe; 0: off */
-	POLICY_TCP_USER_TIMEOUT,   /* ms; 0: the kernel's */
+	POLICY_MODE,		      /* enum policy_mode */
+	POLICY_CONNECT_TIMEOUT,	      /* ms, per attempt */
+	POLICY_CONNECT_ATTEMPTS,      /* count, the first included */
+	POLICY_CONNECT_TOTAL_TIMEOUT, /* ms, all attempts; 0: none */
+	POLICY_IDLE_TIMEOUT,	      /* ms; 0: none */
+	POLICY_HALF_CLOSE_TIMEOUT,    /* ms; 0: none */
+	POLICY_MAX_CONNECTION_AGE,    /* ms; 0: none */
+	POLICY_TCP_KEEPALIVE,	      /* ms until the first probe; 0: off */
+	POLICY_TCP_USER_TIMEOUT,      /* ms; 0: the kernel's */
 	POLICY_OUTLIER_CONSECUTIVE_FAILURES, /* count; 0: never eject */
 	POLICY_OUTLIER_INTERVAL,	     /* ms */
 	POLICY_OUTLIER_BASE_EJECTION_TIME,   /* ms */
@@ -81,3 +83,5 @@ const char *policy_source_name(enum policy_source s);
 /* Print a value with its unit: "5s", "50%", "on", "auto". */
 void policy_format(const struct policy *p, enum policy_setting s,
 		   struct text *t);
+/* What is allowed: "10ms to 5m", "auto, proxy, kernel". */
+void policy_format_allowed(enum policy_setting s, struct text *t);

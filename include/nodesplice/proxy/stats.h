@@ -26,9 +26,11 @@
 	X(connect_failed_local, "connect attempts that failed on this node")   \
 	X(connect_retries, "attempts after the first of a connection")         \
 	X(connect_exhausted, "connections refused after the last attempt")     \
+	X(connect_total_timeouts, "connections refused by connect-total-timeout") \
 	X(transparent_failed, "binds to the client's address that failed")     \
 	X(idle_timeouts, "connections ended by idle-timeout")                  \
 	X(half_close_timeouts, "connections ended by half-close-timeout")      \
+	X(aged_out, "connections ended by max-connection-age")                 \
 	X(silent_peers, "connections ended by tcp-user-timeout")               \
 	X(ejections, "endpoints ejected")                                      \
 	X(ejections_capped, "ejections not made: max-ejection-percent")        \

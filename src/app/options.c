@@ -438,7 +438,7 @@ static const struct option table[] = {
 	 FIELD(workers_n), 1, 256},
 	{"proxy-port", "PORT", "the first of the proxy's three ports (10240)",
 	 RUN, set_number, FIELD(proxy_port), 1, 65533},
-	{"max-connections", "N",
+	{"max-node-connections", "N",
 	 "connections in the proxy, above it the kernel serves (from the "
 	 "descriptor limit)",
 	 RUN, set_number, FIELD(max_connections), 1, 1000000},

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "nodesplice/base/limits.h"
 #include "nodesplice/model/policy.h"
 
 enum unit {
@@ -27,7 +28,8 @@ enum unit {
  * timeout: the kernel's 2 h and 15 min leave clients of a dead node hanging
  * (kubernetes/kubernetes#77903).  No total of the attempts: it is bounded by
  * connect-attempts times connect-timeout.  No age: Envoy's
- * max_downstream_connection_duration has none either.
+ * max_downstream_connection_duration has none either.  No limits of connections:
+ * Envoy's 1024 is a surprise to whoever has not set it.
  */
 static const struct setting {
 	const char *name;
@@ -49,6 +51,11 @@ static const struct setting {
 				       true, 5 * MINUTE, 100, 168 * HOUR},
 	[POLICY_MAX_CONNECTION_AGE] = {"max-connection-age", UNIT_DURATION,
 				       true, 0, SECOND, 720 * HOUR},
+	[POLICY_MAX_CONNECTIONS] = {"max-connections", UNIT_COUNT, true, 0, 1,
+				    LIMIT_CONNECTIONS},
+	[POLICY_MAX_ENDPOINT_CONNECTIONS] = {"max-endpoint-connections",
+					     UNIT_COUNT, true, 0, 1,
+					     LIMIT_CONNECTIONS},
 	[POLICY_TCP_KEEPALIVE] = {"tcp-keepalive", UNIT_DURATION, true,
 				  30 * SECOND, SECOND, 2 * HOUR},
 	[POLICY_TCP_USER_TIMEOUT] = {"tcp-user-timeout", UNIT_DURATION, true,

@@ -116,6 +116,8 @@ static void text_state(const struct px_endpoint_stats *s, uint64_t now_ms,
 	case PX_ENDPOINT_STATE_MAX_:
 		break;
 	}
+	if (s->full)
+		text_add(t, ", full: max-endpoint-connections");
 	if (s->not_ejected_why)
 		text_addf(t, ", not ejected: %s", s->not_ejected_why);
 }

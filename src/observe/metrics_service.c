@@ -38,6 +38,10 @@ static const struct column columns[] = {
 	       "connect attempts after the first of a connection", retries),
 	COLUMN("connect_exhausted_total", "counter",
 	       "connections refused after the last attempt", exhausted),
+	COLUMN("limit_refused_total", "counter",
+	       "connections refused: max-connections or "
+	       "max-endpoint-connections",
+	       limit_refused),
 	COLUMN("ejections_total", "counter", "endpoints ejected", ejections),
 	COLUMN("ejections_capped_total", "counter",
 	       "ejections not made: max-ejection-percent or last endpoint",
@@ -94,7 +98,7 @@ static uint64_t value_of(const struct column *c,
 static bool used(const struct px_service_stats *s)
 {
 	return s->open || s->connections || s->failures || s->exhausted ||
-	       s->ejections || s->ejected_n;
+	       s->limit_refused || s->ejections || s->ejected_n;
 }
 
 static void add_label(struct text *t, const char *key, const char *value,
@@ -137,6 +141,7 @@ static void add_to_others(struct px_service_stats *sum,
 	sum->failures += s->failures;
 	sum->retries += s->retries;
 	sum->exhausted += s->exhausted;
+	sum->limit_refused += s->limit_refused;
 	sum->ejections += s->ejections;
 	sum->ejections_capped += s->ejections_capped;
 	sum->bytes_in += s->bytes_in;

@@ -111,14 +111,6 @@ static void attempt_failed(struct px_conn *c, enum px_connect_result r)
 	c->endpoint = NULL;
 }
 
-static bool pick(struct px_conn *c, const struct px_scope *scope,
-		 uint64_t now_ms, struct px_choice *ret_choice)
-{
-	return px_pick(scope->endpoints, scope->endpoints_n, c->tried,
-		       c->tried_n, &px_conn_conf(c)->policy, now_ms,
-		       &c->worker->rnd, ret_choice);
-}
-
 /* Have the client keep the choice; false: it keeps another one meanwhile. */
 static bool keep(struct px_conn *c, const struct px_endpoint *seen,
 		 const struct px_choice *choice, uint64_t now_ms)
@@ -144,32 +136,37 @@ static bool keep(struct px_conn *c, const struct px_endpoint *seen,
 
 /*
  * The endpoint that the client keeps comes first, as long as it can be used: it
- * is in the scope of this frontend, not ejected, and this connection has not
- * failed on it.  Else the client gets another one, and keeps that: its session
+ * is in the scope of this frontend, not ejected, not full, and this connection
+ * has not failed on it.  Else the client gets another one, and keeps that: its session
  * was lost with the endpoint, and going back would lose it once more.
  */
 static bool choose(struct px_conn *c, const struct px_scope *scope,
 		   uint64_t now_ms, struct px_choice *ret_choice)
 {
 	struct px_affinity *affinity = px_conn_conf(c)->affinity;
-	const struct policy *p = &px_conn_conf(c)->policy;
+	const struct px_wish wish = {
+		.endpoints = scope->endpoints,
+		.endpoints_n = scope->endpoints_n,
+		.tried = c->tried,
+		.tried_n = c->tried_n,
+		.policy = &px_conn_conf(c)->policy,
+		.now_ms = now_ms,
+		.rnd = &c->worker->rnd,
+	};
 	const struct px_endpoint *seen;
 	struct sockad at;
 
 	if (!affinity)
-		return pick(c, scope, now_ms, ret_choice);
+		return px_pick(&wish, ret_choice);
 	for (;;) {
 		seen = px_affinity_find(affinity, &c->client, now_ms, &at);
-		if ((!seen ||
-		     !px_pick_kept(scope->endpoints, scope->endpoints_n, seen,
-				   &at, c->tried, c->tried_n, p, now_ms,
-				   ret_choice)) &&
-		    !pick(c, scope, now_ms, ret_choice))
+		if ((!seen || !px_pick_kept(&wish, seen, &at, ret_choice)) &&
+		    !px_pick(&wish, ret_choice))
 			return false;
 		if (keep(c, seen, ret_choice, now_ms))
 			return true;
-		px_endpoint_report(ret_choice->endpoint, p, ret_choice->role,
-				   OUTLIER_ABANDONED, now_ms);
+		px_endpoint_report(ret_choice->endpoint, wish.policy,
+				   ret_choice->role, OUTLIER_ABANDONED, now_ms);
 	}
 }
 
@@ -193,6 +190,25 @@ static void give_up(struct px_conn *c)
 	px_conn_close(c, true);
 }
 
+/* choose() found nobody: who is left, if anybody, is full. */
+static void nobody_left(struct px_conn *c, const struct px_scope *scope)
+{
+	if (c->tried_n == scope->endpoints_n ||
+	    !px_conn_setting(c, POLICY_MAX_ENDPOINT_CONNECTIONS)) {
+		give_up(c);
+		return;
+	}
+	px_count(&c->worker->stats.endpoint_limit_refused, 1);
+	px_conn_add_shared(&px_conn_conf(c)->group->count.limit_refused, 1);
+	px_conn_close(c, true);
+}
+
+static bool may_try(const struct px_conn *c, enum px_connect_result last)
+{
+	return last != PX_CONNECT_NO_SOURCE && c->tried_n < PX_ATTEMPTS_MAX &&
+	       c->tried_n < px_conn_setting(c, POLICY_CONNECT_ATTEMPTS);
+}
+
 static void total_timeout(struct px_conn *c)
 {
 	px_count(&c->worker->stats.connect_total_timeouts, 1);
@@ -213,9 +229,11 @@ void px_attempt_next(struct px_conn *c)
 		total_timeout(c);
 		return;
 	}
-	while (r != PX_CONNECT_NO_SOURCE && c->tried_n < PX_ATTEMPTS_MAX &&
-	       c->tried_n < px_conn_setting(c, POLICY_CONNECT_ATTEMPTS) &&
-	       choose(c, scope, now_ms, &choice)) {
+	while (may_try(c, r)) {
+		if (!choose(c, scope, now_ms, &choice)) {
+			nobody_left(c, scope);
+			return;
+		}
 		c->endpoint = choice.endpoint;
 		c->role = choice.role;
 		r = begin_attempt(c);

@@ -417,7 +417,15 @@ static const struct px_frontend *admit(struct px_worker *w, int fd,
 	    px_conn_view(f, entry)->verdict != PLAN_PICK)
 		return NULL;
 	*ret_why = &w->stats.no_endpoint;
-	return px_conn_scope(f, entry)->endpoints_n > 0 ? f : NULL;
+	if (px_conn_scope(f, entry)->endpoints_n == 0)
+		return NULL;
+	/* Looked at before it is counted: each worker but one may bring one
+	 * more. */
+	if (!px_group_is_full(f->conf->group, &f->conf->policy))
+		return f;
+	*ret_why = &w->stats.service_limit_refused;
+	px_conn_add_shared(&f->conf->group->count.limit_refused, 1);
+	return NULL;
 }
 
 static struct px_conn *new_conn(struct px_worker *w, int fd)

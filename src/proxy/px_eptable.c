@@ -362,6 +362,7 @@ void px_group_read(const struct px_group *g, struct px_service_stats *ret_stats)
 		.failures = load(&g->failed),
 		.retries = load(&g->count.retries),
 		.exhausted = load(&g->count.exhausted),
+		.limit_refused = load(&g->count.limit_refused),
 		.ejections = load(&g->ejections),
 		.ejections_capped = load(&g->ejections_capped),
 		.bytes_in = load(&g->count.bytes_in),
@@ -393,6 +394,7 @@ void px_endpoint_read(const struct px_endpoint *ep, const struct policy *p,
 	*ret_stats = (struct px_endpoint_stats){
 		.state = state_of(&o, now_ms),
 		.open = px_endpoint_open(ep),
+		.full = px_endpoint_is_full(ep, p),
 		.connections = load(&ep->connected),
 		.failures = load(&ep->failed),
 		.affinity_clients_n = atomic_load_explicit(
@@ -416,6 +418,23 @@ bool px_endpoint_is_out(const struct px_endpoint *ep)
 uint32_t px_endpoint_open(const struct px_endpoint *ep)
 {
 	return atomic_load_explicit(&ep->open, memory_order_relaxed);
+}
+
+/* Of a setting whose 0 is none. */
+static bool reaches(uint64_t n, const struct policy *p, enum policy_setting s)
+{
+	return p->value[s] && n >= p->value[s];
+}
+
+bool px_endpoint_is_full(const struct px_endpoint *ep, const struct policy *p)
+{
+	return reaches(px_endpoint_open(ep), p,
+		       POLICY_MAX_ENDPOINT_CONNECTIONS);
+}
+
+bool px_group_is_full(const struct px_group *g, const struct policy *p)
+{
+	return reaches(load(&g->open), p, POLICY_MAX_CONNECTIONS);
 }
 
 bool px_endpoint_enter(struct px_endpoint *ep, const struct policy *p,

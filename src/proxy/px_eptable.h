@@ -38,7 +38,7 @@ struct px_endpoint {
 
 /* Counters of a Service port that px_conn.c writes itself. */
 struct px_group_counters {
-	_Atomic uint64_t retries, exhausted, bytes_in, bytes_out;
+	_Atomic uint64_t retries, exhausted, limit_refused, bytes_in, bytes_out;
 };
 
 struct px_group {
@@ -113,6 +113,10 @@ bool px_endpoint_enter(struct px_endpoint *ep, const struct policy *p,
 		       uint64_t now_ms, enum outlier_role *ret_role);
 bool px_endpoint_is_out(const struct px_endpoint *ep);
 uint32_t px_endpoint_open(const struct px_endpoint *ep);
+/* Whether it has max-endpoint-connections. */
+bool px_endpoint_is_full(const struct px_endpoint *ep, const struct policy *p);
+/* Whether the Service port has max-connections. */
+bool px_group_is_full(const struct px_group *g, const struct policy *p);
 
 /**
  * px_endpoint_report() - What became of the attempt that px_pick() chose

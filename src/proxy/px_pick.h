@@ -11,6 +11,20 @@
 #include "nodesplice/base/clock.h"
 #include "px_eptable.h"
 
+/* What a connection asks for. */
+struct px_wish {
+	/* Of one scope, sorted by at; the configuration that owns it stays
+	 * referenced until px_endpoint_report(), or px_endpoint_closed(). */
+	struct px_endpoint *const *endpoints;
+	uint32_t endpoints_n;
+	/* Endpoints that it has failed on; not chosen again. */
+	struct px_endpoint *const *tried;
+	size_t tried_n;
+	const struct policy *policy;
+	uint64_t now_ms;
+	struct rnd *rnd;
+};
+
 struct px_choice {
 	struct px_endpoint *endpoint; /* borrowed from the configuration */
 	enum outlier_role role;	      /* for px_endpoint_report() */
@@ -18,32 +32,25 @@ struct px_choice {
 
 /**
  * px_pick() - Choose, and count the connection as open there
- * @endpoints:	Of one scope; the configuration that owns it stays referenced
- *		until px_endpoint_report(), or px_endpoint_closed()
- * @tried:	Endpoints that this connection has failed on; not chosen again
  *
  * An ejected endpoint whose time is over is chosen when it is drawn, as the
  * probe.  When nobody in the rotation is left to try, one of the ejected is
  * taken as the last resort: a connection that would fail anyway may as well
- * find out.
+ * find out.  Nobody is chosen who has max-endpoint-connections; the limit is
+ * looked at before the connection is counted, so that each worker but one may
+ * bring one more.
  *
- * Return: false: every endpoint was tried, or there is none
+ * Return: false: every endpoint was tried or is full, or there is none
  */
-bool px_pick(struct px_endpoint *const *endpoints, size_t endpoints_n,
-	     struct px_endpoint *const *tried, size_t tried_n,
-	     const struct policy *p, uint64_t now_ms, struct rnd *rnd,
-	     struct px_choice *ret_choice);
+bool px_pick(const struct px_wish *wish, struct px_choice *ret_choice);
 
 /**
  * px_pick_kept() - Choose an endpoint that the client keeps, as px_pick()
- * @endpoints:	Sorted by at
  * @kept:	Perhaps gone: compared only
  * @at:		Its address
  *
- * Return: false: it is not of this scope, was tried, or is out of the rotation
+ * Return: false: it is not of this scope, was tried, is full, or is out of the
+ * rotation
  */
-bool px_pick_kept(struct px_endpoint *const *endpoints, size_t endpoints_n,
-		  const struct px_endpoint *kept, const struct sockad *at,
-		  struct px_endpoint *const *tried, size_t tried_n,
-		  const struct policy *p, uint64_t now_ms,
-		  struct px_choice *ret_choice);
+bool px_pick_kept(const struct px_wish *wish, const struct px_endpoint *kept,
+		  const struct sockad *at, struct px_choice *ret_choice);

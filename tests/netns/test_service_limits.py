@@ -3,7 +3,8 @@
 import pytest
 
 from lib import client, poll, web
-from lib.resilience import counter, end_of, grows, settings
+from lib.resilience import (counter, end_of, explained, grows,
+                            service_metric, settings)
 
 PORT = 8381
 
@@ -96,3 +97,64 @@ def test_max_connection_age_spares_a_younger_connection(
         assert c.read_all()[0] == n
         c.end_output()
     assert counter(subject, "aged_out") == before
+
+
+def test_max_connections_fires(world, subject, applied, healthy, from_pod,
+                               family):
+    small = web.Small(world, family, healthy, PORT, annotations=settings(
+        max_connections="2"))
+    applied(*small.objects)
+    with web.connect_carried(subject, from_pod, small.at) as first, \
+            client.Connection(from_pod, *small.at) as second:
+        second.greeting()
+        with grows(subject, "service_limit_refused"):
+            assert end_of(from_pod, small.at) == "ConnectionResetError"
+        assert service_metric(subject, small, "limit_refused_total") >= 1
+        for c in (first, second):
+            c.command("echo")
+            assert c.echo(b"still here") == b"still here"
+    # Whose place is free gets in.
+    poll.until(lambda: end_of(from_pod, small.at) == "answered", "a place")
+
+
+def test_max_connections_spares_another_service(
+        world, subject, applied, healthy, from_pod, family):
+    full, other = (web.Small(world, family, healthy, PORT,
+                             annotations=settings(max_connections="1"))
+                   for _ in range(2))
+    applied(*full.objects, *other.objects)
+    with web.connect_carried(subject, from_pod, full.at):
+        assert end_of(from_pod, full.at) == "ConnectionResetError"
+        web.connect_carried(subject, from_pod, other.at).close()
+
+
+def test_max_endpoint_connections_fires(world, subject, applied, healthy,
+                                        from_pod, family):
+    """Another one is chosen, until all are full."""
+    small = web.Small(world, family, healthy, PORT, annotations=settings(
+        max_endpoint_connections="1"))
+    applied(*small.objects)
+    web.connect_carried(subject, from_pod, small.at).close()
+    poll.until(lambda: service_metric(subject, small, "open_connections")
+               == 0, "the end of the first one")
+    held = [client.Connection(from_pod, *small.at) for _ in healthy]
+    try:
+        names = {c.greeting()["name"] for c in held}
+        assert names == {"l1", "l2", "l3"}
+        assert all(explained(subject, small, pod)["full"] for pod in healthy)
+        with grows(subject, "endpoint_limit_refused"):
+            assert end_of(from_pod, small.at) == "ConnectionResetError"
+    finally:
+        for c in held:
+            c.close()
+
+
+def test_max_endpoint_connections_spares_what_is_below(
+        world, subject, applied, healthy, from_pod, family):
+    small = web.Small(world, family, healthy, PORT, annotations=settings(
+        max_endpoint_connections="100"))
+    applied(*small.objects)
+    before = counter(subject, "endpoint_limit_refused")
+    with web.connect_carried(subject, from_pod, small.at):
+        assert client.names(from_pod, *small.at, 20)
+    assert counter(subject, "endpoint_limit_refused") == before

@@ -525,14 +525,20 @@ static void *work(void *data)
 		uint64_t now_ms = RIG_START_MS + 100ull * i;
 		enum outlier_outcome outcome =
 			(enum outlier_outcome)rnd_below(&rnd, 3);
+		const struct px_wish wish = {
+			.endpoints = w->endpoints,
+			.endpoints_n = (uint32_t)w->endpoints_n,
+			.policy = w->policy,
+			.now_ms = now_ms,
+			.rnd = &rnd,
+		};
 		struct px_service_stats s;
 		struct px_choice c;
 
 		px_group_read(w->group, &s);
 		if (s.ejected_n > w->most_out_n)
 			w->most_out_n = s.ejected_n;
-		assert_true(px_pick(w->endpoints, w->endpoints_n, NULL, 0,
-				    w->policy, now_ms, &rnd, &c));
+		assert_true(px_pick(&wish, &c));
 		w->verdicts_n[px_endpoint_report(c.endpoint, w->policy, c.role,
 						 outcome, now_ms)]++;
 		if (outcome == OUTLIER_CONNECTED)

@@ -138,7 +138,69 @@ static void without_pipes_bulk_is_copied(void **state)
 	close(p.listener);
 }
 
-static void above_max_connections_clients_are_refused(void **state)
+static struct px_service_stats service;
+
+static void keep_stats(const char *name, uint8_t family,
+		       const struct px_service_stats *s, void *data)
+{
+	(void)family;
+	(void)data;
+	assert_string_equal(name, "default/web:http");
+	service = *s;
+}
+
+static void above_max_connections_a_service_refuses(void **state)
+{
+	struct pair p = {.listener = rig_listen(EP1)}, second = p;
+	struct px_stats s;
+
+	(void)state;
+	rig.policy.value[POLICY_MAX_CONNECTIONS] = 2;
+	rig_apply(rig_service(VIP, EP1, PLAN_KEEP));
+	pair_open(&p);
+	pair_open(&second);
+	rig_connect_reset(VIP);
+	RIG_WAIT_FOR(s, s.service_limit_refused == 1);
+	px_each_service(rig.px, keep_stats, NULL);
+	assert_int_equal(service.limit_refused, 1);
+	/* Nobody else suffered, and the next one has the place. */
+	rig_send(p.client, "more");
+	rig_expect(p.backend, "more");
+	pair_close(&p);
+	RIG_WAIT_FOR(s, s.open == 1);
+	pair_open(&p);
+	pair_close(&p);
+	pair_close(&second);
+	close(p.listener);
+}
+
+static void above_max_endpoint_connections_another_one_serves(void **state)
+{
+	int first = rig_listen(EP1), second = rig_listen(EP2);
+	int clients[2], backends[2];
+	struct px_stats s;
+
+	(void)state;
+	rig.policy.value[POLICY_MAX_ENDPOINT_CONNECTIONS] = 1;
+	rig_apply(rig_service(VIP, EP1 " " EP2, PLAN_KEEP));
+	for (int i = 0; i < 2; i++)
+		clients[i] = rig_connect(VIP);
+	backends[0] = rig_accept(first, NULL);
+	backends[1] = rig_accept(second, NULL);
+	rig_connect_reset(VIP);
+	RIG_WAIT_FOR(s, s.endpoint_limit_refused == 1);
+	assert_int_equal(s.connect_exhausted, 0);
+	px_each_service(rig.px, keep_stats, NULL);
+	assert_int_equal(service.limit_refused, 1);
+	for (int i = 0; i < 2; i++) {
+		close(clients[i]);
+		close(backends[i]);
+	}
+	close(first);
+	close(second);
+}
+
+static void above_max_node_connections_clients_are_refused(void **state)
 {
 	struct pair p[2] = {{.listener = rig_listen(EP1)}};
 	const char *why = NULL;
@@ -296,7 +358,9 @@ int main(void)
 		T(without_descriptors_clients_wait),
 		T(a_second_leg_without_descriptor_is_nobodys_fault),
 		T(without_pipes_bulk_is_copied),
-		OWN(above_max_connections_clients_are_refused),
+		OWN(above_max_node_connections_clients_are_refused),
+		T(above_max_connections_a_service_refuses),
+		T(above_max_endpoint_connections_another_one_serves),
 		T(draining_keeps_connections_and_takes_no_new_ones),
 		BARE(the_end_resets_what_is_left),
 		BARE(an_update_under_way_at_the_end_is_freed),

@@ -17,8 +17,17 @@ static int seed(void **state)
 static bool pick(struct rig *r, struct px_endpoint *const *tried,
 		 size_t tried_n, uint64_t now_ms, struct px_choice *ret_choice)
 {
-	return px_pick(r->endpoints, r->endpoints_n, tried, tried_n, &r->policy,
-		       now_ms, &chance, ret_choice);
+	const struct px_wish wish = {
+		.endpoints = r->endpoints,
+		.endpoints_n = (uint32_t)r->endpoints_n,
+		.tried = tried,
+		.tried_n = tried_n,
+		.policy = &r->policy,
+		.now_ms = now_ms,
+		.rnd = &chance,
+	};
+
+	return px_pick(&wish, ret_choice);
 }
 
 static enum outlier_verdict report(struct rig *r, const struct px_choice *c,
@@ -281,6 +290,87 @@ static void a_lone_healthy_one_among_many_is_found(void **state)
 	rig_close(&r);
 }
 
+/* --- max-endpoint-connections --- */
+
+static void who_is_full_gets_no_more(void **state)
+{
+	struct px_choice c;
+	unsigned int n[RIG_N];
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, 3);
+	r.policy.value[POLICY_MAX_ENDPOINT_CONNECTIONS] = 2;
+	for (int i = 0; i < 6; i++)
+		assert_true(pick(&r, NULL, 0, RIG_START_MS, &c));
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(px_endpoint_open(r.endpoints[i]), 2);
+		assert_true(rig_read(&r, i, RIG_START_MS).full);
+	}
+	assert_false(pick(&r, NULL, 0, RIG_START_MS, &c));
+	px_endpoint_closed(r.endpoints[1]);
+	assert_false(rig_read(&r, 1, RIG_START_MS).full);
+	spread(&r, 50, RIG_START_MS, n);
+	assert_int_equal(n[1], 50);
+	rig_close(&r);
+}
+
+static void who_is_full_is_no_last_resort_either(void **state)
+{
+	struct px_choice c;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, 2);
+	r.policy.value[POLICY_MAX_ENDPOINT_CONNECTIONS] = 1;
+	px_endpoint_opened(r.endpoints[1]);
+	assert_int_equal(rig_fail(&r, 0), OUTLIER_EJECT);
+	assert_true(pick(&r, NULL, 0, RIG_START_MS, &c));
+	assert_ptr_equal(c.endpoint, r.endpoints[0]);
+	assert_int_equal(c.role, OUTLIER_LAST_RESORT);
+	assert_false(pick(&r, NULL, 0, RIG_START_MS, &c));
+	rig_close(&r);
+}
+
+static void a_client_does_not_keep_who_is_full(void **state)
+{
+	struct px_choice c;
+	struct px_wish wish;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, 2);
+	r.policy.value[POLICY_MAX_ENDPOINT_CONNECTIONS] = 1;
+	wish = (struct px_wish){.endpoints = r.endpoints,
+				.endpoints_n = 2,
+				.policy = &r.policy,
+				.now_ms = RIG_START_MS,
+				.rnd = &chance};
+	assert_true(
+		px_pick_kept(&wish, r.endpoints[0], &r.endpoints[0]->at, &c));
+	assert_false(
+		px_pick_kept(&wish, r.endpoints[0], &r.endpoints[0]->at, &c));
+	rig_close(&r);
+}
+
+static void without_a_limit_nobody_is_ever_full(void **state)
+{
+	struct px_choice c;
+	struct rig r;
+
+	(void)state;
+	rig_open(&r, 1);
+	for (int i = 0; i < 5000; i++)
+		assert_true(pick(&r, NULL, 0, RIG_START_MS, &c));
+	assert_false(rig_read(&r, 0, RIG_START_MS).full);
+	assert_false(px_group_is_full(r.group, &r.policy));
+	r.policy.value[POLICY_MAX_CONNECTIONS] = 5001;
+	assert_false(px_group_is_full(r.group, &r.policy));
+	r.policy.value[POLICY_MAX_CONNECTIONS] = 5000;
+	assert_true(px_group_is_full(r.group, &r.policy));
+	rig_close(&r);
+}
+
 int main(void)
 {
 #define PICK_TEST(f) cmocka_unit_test_setup(f, seed)
@@ -298,6 +388,10 @@ int main(void)
 		PICK_TEST(when_all_are_out_somebody_is_tried_all_the_same),
 		PICK_TEST(a_retry_goes_to_an_ejected_one_before_it_gives_up),
 		PICK_TEST(a_lone_healthy_one_among_many_is_found),
+		PICK_TEST(who_is_full_gets_no_more),
+		PICK_TEST(who_is_full_is_no_last_resort_either),
+		PICK_TEST(a_client_does_not_keep_who_is_full),
+		PICK_TEST(without_a_limit_nobody_is_ever_full),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,7 +37,7 @@
 #define LIMIT_YAML_ALIASES	      1000 /* expansions in one document */
 
 /* What a client can grow. */
-#define LIMIT_CONNECTIONS	 1000000 /* upper end of --max-connections */
+#define LIMIT_CONNECTIONS	 1000000 /* upper end of --max-node-connections */
 #define LIMIT_CHUNKS_PER_WORKER	 1024 /* 64 KiB each, held for slow readers */
 #define LIMIT_PIPES		 256  /* of all workers; pipe-user-pages-soft */
 #define LIMIT_HTTP_CONNECTIONS	 64

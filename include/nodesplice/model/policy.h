@@ -30,8 +30,10 @@ enum policy_setting {
 	POLICY_IDLE_TIMEOUT,	      /* ms; 0: none */
 	POLICY_HALF_CLOSE_TIMEOUT,    /* ms; 0: none */
 	POLICY_MAX_CONNECTION_AGE,    /* ms; 0: none */
-	POLICY_TCP_KEEPALIVE,	      /* ms until the first probe; 0: off */
-	POLICY_TCP_USER_TIMEOUT,      /* ms; 0: the kernel's */
+	POLICY_MAX_CONNECTIONS, /* of a port and family; count; 0: no limit */
+	POLICY_MAX_ENDPOINT_CONNECTIONS, /* count; 0: no limit */
+	POLICY_TCP_KEEPALIVE,		 /* ms until the first probe; 0: off */
+	POLICY_TCP_USER_TIMEOUT,	 /* ms; 0: the kernel's */
 	POLICY_OUTLIER_CONSECUTIVE_FAILURES, /* count; 0: never eject */
 	POLICY_OUTLIER_INTERVAL,	     /* ms */
 	POLICY_OUTLIER_BASE_EJECTION_TIME,   /* ms */

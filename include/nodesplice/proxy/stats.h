@@ -18,7 +18,10 @@
 	X(no_frontend, "connections to an address that is no frontend")        \
 	X(no_endpoint, "connections to a frontend without endpoints")          \
 	X(accept_failed, "accept() failed for lack of resources")              \
-	X(limit_refused, "connections above max-connections")                  \
+	X(limit_refused, "connections above max-node-connections")             \
+	X(service_limit_refused, "connections above max-connections")          \
+	X(endpoint_limit_refused,                                              \
+	  "connections refused: endpoints left have max-endpoint-connections") \
 	X(connects, "connect attempts to endpoints")                           \
 	X(connect_refused, "connect attempts refused by the endpoint")         \
 	X(connect_timeouts, "connect attempts that timed out")                 \
@@ -26,7 +29,8 @@
 	X(connect_failed_local, "connect attempts that failed on this node")   \
 	X(connect_retries, "attempts after the first of a connection")         \
 	X(connect_exhausted, "connections refused after the last attempt")     \
-	X(connect_total_timeouts, "connections refused by connect-total-timeout") \
+	X(connect_total_timeouts,                                              \
+	  "connections refused by connect-total-timeout")                      \
 	X(transparent_failed, "binds to the client's address that failed")     \
 	X(idle_timeouts, "connections ended by idle-timeout")                  \
 	X(half_close_timeouts, "connections ended by half-close-timeout")      \
@@ -37,7 +41,8 @@
 	X(ejections_last, "ejections not made: last endpoint")                 \
 	X(probes, "connections to an ejected endpoint after its time")         \
 	X(affinity_moved, "clients that got another endpoint than they kept")  \
-	X(affinity_lost, "clients forgotten or not remembered for lack of room") \
+	X(affinity_lost,                                                       \
+	  "clients forgotten or not remembered for lack of room")              \
 	X(bytes_in, "bytes from clients to endpoints")                         \
 	X(bytes_out, "bytes from endpoints to clients")                        \
 	X(spliced_bytes, "bytes moved by splice")                              \
@@ -65,9 +70,10 @@ enum px_endpoint_state {
 
 struct px_endpoint_stats {
 	enum px_endpoint_state state;
+	bool full; /* has max-endpoint-connections */
 	uint64_t open;
-	uint64_t connections; /* established, ever */
-	uint64_t failures;    /* connect failures, ever */
+	uint64_t connections;	     /* established, ever */
+	uint64_t failures;	     /* connect failures, ever */
 	uint32_t affinity_clients_n; /* that keep it */
 	uint32_t consecutive_failures;
 	uint32_t ejections_n;	   /* the present multiplier of the base time */
@@ -77,7 +83,7 @@ struct px_endpoint_stats {
 
 struct px_service_stats {
 	uint64_t open, connections, failures, retries, exhausted, ejections;
-	uint64_t ejections_capped, bytes_in, bytes_out;
+	uint64_t ejections_capped, limit_refused, bytes_in, bytes_out;
 	uint32_t endpoints_n, ejected_n;
 	uint32_t affinity_clients_n; /* that keep an endpoint */
 };

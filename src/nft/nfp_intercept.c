@@ -297,21 +297,29 @@ static void return_others(const struct writer *w, const char *chain)
 	nfp_rule_end(&r, "closed: the floor serves");
 }
 
-/* Where a packet of prerouting comes from, as the floor tells it, too. */
-static void classify(const struct writer *w)
+/* As the floor tells pods: an address of the node among its pods' is one. */
+static void match_pods(const struct writer *w, const char *chain)
 {
 	struct nfp_rule r;
 
-	begin(w, &r, "prerouting");
-	nfp_match_local(&r, NFP_SADDR, true);
-	nfp_verdict(&r, NFT_GOTO, entry_chains[NFP_FROM_NODE]);
-	nfp_rule_end(&r, NULL);
 	for (size_t f = 0; f < ARRAY_SIZE(families); f++) {
-		begin(w, &r, "prerouting");
+		begin(w, &r, chain);
 		nfp_match_pod(&r, w->o, families[f], true);
 		nfp_verdict(&r, NFT_GOTO, entry_chains[NFP_FROM_POD]);
 		nfp_rule_end(&r, NULL);
 	}
+}
+
+/* Where a packet of prerouting comes from. */
+static void classify(const struct writer *w)
+{
+	struct nfp_rule r;
+
+	match_pods(w, "prerouting");
+	begin(w, &r, "prerouting");
+	nfp_match_local(&r, NFP_SADDR, true);
+	nfp_verdict(&r, NFT_GOTO, entry_chains[NFP_FROM_NODE]);
+	nfp_rule_end(&r, NULL);
 	begin(w, &r, "prerouting");
 	nfp_verdict(&r, NFT_GOTO, entry_chains[NFP_FROM_OUTSIDE]);
 	nfp_rule_end(&r, NULL);
@@ -408,6 +416,9 @@ void nfp_intercept_write(struct nfp_batch *b, const struct nfp_options *o)
 	return_others(&w, "prerouting");
 	classify(&w);
 	return_others(&w, "output");
+	/* What the node sends comes in by no interface. */
+	if (!o->pod_interface[0])
+		match_pods(&w, "output");
 	match_frontends(&w, "output", PLAN_INSIDE, NFP_FROM_NODE, true);
 	match_loopback(&w);
 	catch_heartbeats(&w);

@@ -6,7 +6,7 @@
  *   nat-*        -100   frontend -> chain -> endpoint
  *   filter-*        0   frontends that lead nowhere, and addresses among the
  *                       cluster IPs that are no frontend: refuse or discard
- *   nat-postrouting 100 what was marked, and endpoints that reach themselves
+ *   nat-postrouting 100 what is marked, and endpoints that reach themselves
  *
  * Two views: from-inside (this node and its pods) and from-outside.  A view is
  * a verdict map: frontend -> a counted chain "SCOPE-COUNT[-masquerade...]",
@@ -236,12 +236,19 @@ static void write_choose_view(const struct context *c,
 	end(&r);
 }
 
+/* What is marked comes first: else a marked hairpin would leave, and come back,
+ * with the mark. */
 static void write_postrouting(const struct context *c,
 			      const struct chain_row *row)
 {
 	char name[NFP_NAME_BYTES];
 	struct nfp_rule r;
 
+	begin(c, &r, row->def.name);
+	nfp_match_mark(&r, c->options->masquerade_mark, true);
+	nfp_flip_mark(&r, c->options->masquerade_mark);
+	nfp_masquerade(&r);
+	end(&r);
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
 		uint8_t f = families[i];
 		unsigned int word;
@@ -256,11 +263,6 @@ static void write_postrouting(const struct context *c,
 		nfp_masquerade(&r);
 		end(&r);
 	}
-	begin(c, &r, row->def.name);
-	nfp_match_mark(&r, c->options->masquerade_mark, true);
-	nfp_flip_mark(&r, c->options->masquerade_mark);
-	nfp_masquerade(&r);
-	end(&r);
 }
 
 /* In the order of the listing. */
@@ -332,8 +334,8 @@ static const struct chain_row chain_rows[] = {
 	 .write = write_go,
 	 .target = "from-inside"},
 	{.def = {.name = "nat-postrouting",
-		 .comment = "endpoints that reach themselves, and what is "
-			    "marked",
+		 .comment = "what is marked, and endpoints that reach "
+			    "themselves",
 		 .type = "nat",
 		 .hook = NF_INET_POST_ROUTING,
 		 .priority = NFP_PRIORITY_SNAT},
@@ -541,7 +543,9 @@ void nfp_masquerade_write(struct nfp_batch *b, const char *chain,
 	struct nfp_rule r;
 
 	begin(&c, &r, chain);
-	if (how == PLAN_UNLESS_POD && !o->masquerade_all)
+	/* An address of the node among its pods' (a bridge's) is a pod's. */
+	if (how == PLAN_IF_NODE ||
+	    (how == PLAN_UNLESS_POD && !o->masquerade_all))
 		nfp_match_pod(&r, o, family, false);
 	if (how == PLAN_IF_NODE)
 		nfp_match_local(&r, NFP_SADDR, true);

@@ -10,6 +10,7 @@ import re
 import yaml
 
 from lib import objects, subject
+import stage
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HEADER_KEYS = {"about", "kube-proxy", "nodesplice", "node", "barrier-labels"}
@@ -184,8 +185,7 @@ class Instance:
                 "localhost": "127.0.0.1" if p.family == 4 else "::1",
                 "second-node-addr": self.stage.node_addr(11, p.family),
                 "third-node-addr": self.stage.node_addr(12, p.family),
-                "bridge-addr": "10.244.1.129" if p.family == 4
-                else "fd00:244:1:0:b::1"}[kind]
+                "bridge-addr": stage.BRIDGE_ADDRS[p.family == 6]}[kind]
         return addr, self.node_port(n if kind == "node-port" else
                                     self.case.steps[step_n].get(
                                         "use", {}).get("node-port", 1),

@@ -80,6 +80,8 @@ class _Look:
                                  self._source(greeting["peer"], source))
 
     def _source(self, peer, source):
+        if source and peer == source:
+            return "client"
         own = [source] if source else self.client.addrs(self.packet.family)
         if peer in self.node_addrs[self.packet.family]:
             return "node"

@@ -20,6 +20,7 @@ _NOBODY_PORT = 7
 _VIRTUAL = {4: ("10.96.0.0/15", "198.18.0.0/15"),
             6: ("fd00:96::/112", "fd00:97::/112", "2001:db8:2::/64")}
 MANY_N = 16
+BRIDGE_ADDRS = ("10.244.1.129", "fd00:244:1:0:b::1")
 
 
 class Client:
@@ -59,6 +60,9 @@ class Stage(worlds.World):
             "bridge-pod": Client("bridge-pod", self.pod("c3", "bridge")),
             "remote-pod": Client("remote-pod", self.pod("c4", "remote")),
             "node": Client("node", self.node),
+            # The node's address on the pods' bridge is one of its podCIDRs.
+            "gateway": Client("gateway", self.node,
+                              {4: [BRIDGE_ADDRS[0]], 6: [BRIDGE_ADDRS[1]]}),
             "remote-node": Client("remote-node", self.remote),
             "external": Client("external", self.external),
             "external2": self._external("external2", ["10"]),

@@ -3,6 +3,8 @@
 
 All of it is behaviour that kube-proxy has as well.
 """
+import re
+
 import pytest
 
 from lib import client, objects, world as worlds
@@ -145,6 +147,35 @@ def test_a_pod_reaches_itself_through_its_service(
     backend.close()
     assert answer["name"] == pod.name
     check_source(world, pod, answer, family, kept=False)
+
+
+def test_a_masqueraded_hairpin_leaves_without_the_mark(world, applied, family,
+                                                       mode):
+    pod = world.pod("hairpin-mark", "veth")
+    backend = world.serve(pod, 9002)
+    svc = objects.service("hairpin-mark", family, world.cluster_ip(family),
+                          [("p", 90, "TCP")], annotations={"mode": mode},
+                          external_ips=[world.public_ip(family)])
+    applied(svc, objects.slice_of(svc, [pod], [("p", 9002, "TCP")]))
+    world.node.ns.nft(
+        "table inet watch {\n"
+        " counter with-mark {}\n counter any {}\n"
+        " chain behind {\n"
+        "  type filter hook postrouting priority 110\n"
+        f"  oifname {pod.interface} meta l4proto tcp "
+        "meta mark & 0x4000 != 0 counter name with-mark\n"
+        f"  oifname {pod.interface} meta l4proto tcp counter name any\n"
+        " }\n}\n")
+    try:
+        answer = client.ask(pod, svc["spec"]["externalIPs"][0], 90)
+        check_source(world, pod, answer, family, kept=False)
+        seen = world.node.ns.run("nft", "list", "counters", "table", "inet",
+                                 "watch").stdout
+    finally:
+        world.node.ns.nft("delete table inet watch\n")
+        backend.close()
+    packets = dict(re.findall(r"counter ([\w-]+) {\s*packets (\d+)", seen))
+    assert int(packets["any"]) > 0 and packets["with-mark"] == "0"
 
 
 @pytest.mark.parametrize("origin", CLIENTS)

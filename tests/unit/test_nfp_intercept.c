@@ -159,7 +159,8 @@ static void other_detectors_and_places_list_as_edited_text(void **state)
 	nfp_socket_free(s);
 
 	free(netns_run(
-		"sed -e 's/ip saddr @local-pods4/meta nfproto ipv4 iifname "
+		"sed -e '/chain output/,/}/{/@local-pods/d}' "
+		"-e 's/ip saddr @local-pods4/meta nfproto ipv4 iifname "
 		"\"cali*\"/' "
 		"-e 's/ip6 saddr @local-pods6/meta nfproto ipv6 iifname "
 		"\"cali*\"/' "

@@ -237,7 +237,7 @@ static void counted_chains_list_as_text(void **state)
 		"\t}\n"
 		"\tchain local6-3-masquerade-if-node {\n"
 		"\t\tcomment \"this node gets an address that leads back to it\"\n"
-		"\t\tfib saddr type local jump mark-masquerade\n"
+		"\t\tip6 saddr != @local-pods6 fib saddr type local jump mark-masquerade\n"
 		"\t\tgoto local6-3\n"
 		"\t}\n"
 		"\tchain local6-3-masquerade {\n"

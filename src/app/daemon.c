@@ -77,6 +77,7 @@ struct daemon {
 	struct control *control;
 	struct gate gate;
 	uint64_t refreshed_ms; /* the kernel's gate; 0: never */
+	int gate_error[2];     /* of the last heartbeats, by plan_family() */
 	struct loop_fd signals;
 	struct timer tick, bind_retry, drain;
 	uint64_t drain_until_ms;
@@ -139,6 +140,30 @@ static void on_event(enum source_event kind, const char *sentence, void *data)
 
 /* --- the gate --------------------------------------------------------- */
 
+/* The gate is one word in status; a family of it may still be shut. */
+static int send_heartbeats(struct daemon *d)
+{
+	static const char *const families[] = {"IPv4", "IPv6"};
+	int error[2];
+	int r = nfp_heartbeat(d->nfp, error);
+
+	for (size_t i = 0; i < ARRAY_SIZE(error); i++) {
+		if (error[i] == d->gate_error[i])
+			continue;
+		d->gate_error[i] = error[i];
+		if (error[i] == 0)
+			log_info("heartbeats over %s arrive again",
+				 families[i]);
+		else
+			log_warn("heartbeats over %s don't arrive, the kernel "
+				 "serves its new connections: %s",
+				 families[i],
+				 error[i] == -ENOENT ? "nothing caught one" :
+						       strerror(-error[i]));
+	}
+	return r;
+}
+
 static void judge_gate(struct daemon *d, uint64_t now_ms)
 {
 	struct gate_reading r = {0};
@@ -156,7 +181,7 @@ static void judge_gate(struct daemon *d, uint64_t now_ms)
 	 * have been stopped ourselves. */
 	if (open && now_ms > d->refreshed_ms + 2 * GATE_TICK_MS)
 		affinity_learn_all(d->affinity, now_ms);
-	if (open && nfp_heartbeat(d->nfp) < 0) {
+	if (open && send_heartbeats(d) < 0) {
 		open = false;
 		why = "heartbeats can't be sent";
 	}

@@ -312,12 +312,13 @@ int nfp_update_options(struct nfp *n, const struct nfp_options *o,
 	return commit(n, &b, e);
 }
 
-int nfp_heartbeat(struct nfp *n)
+int nfp_heartbeat(struct nfp *n, int ret_error[2])
 {
 	static const uint8_t families[] = {AF_INET, AF_INET6};
 	int first = -ENOENT;
 	size_t refreshed_n = 0;
 
+	ret_error[0] = ret_error[1] = 0;
 	if (!n->gate || n->intercept_closed)
 		return -ENOENT;
 	if (n->intercept_stale)
@@ -332,6 +333,7 @@ int nfp_heartbeat(struct nfp *n)
 		n->heartbeats++;
 		n->heartbeats_failed += r < 0;
 		refreshed_n += r == 0;
+		ret_error[i] = r;
 		if (r < 0 && first == -ENOENT)
 			first = r;
 	}

@@ -47,6 +47,16 @@ def by_kernel(subject, world, small):
                 assert peer == host.addr(small.family)
 
 
+def gate_state(subject, world):
+    """What there is to know of a gate that should have been open."""
+    tables = world.node.ns.run("nft", "list", "sets", "inet").stdout
+    gates = [text for text in tables.split("\tset ") if
+             text.startswith("gate ")]
+    failed = subject.daemon.metric("nodesplice_gate_refreshes_failed_total")
+    return (f"gate: {gates}, heartbeats failed: {failed}\n"
+            f"{subject.daemon.log[-2000:]}")
+
+
 def lost(world):
     """Packets that table inet lossy has dropped."""
     out = world.node.ns.run("nft", "-j", "list", "counter", "inet", "lossy",
@@ -299,7 +309,34 @@ def test_an_idle_daemon_commits_nothing_and_keeps_its_gate_open(
     assert nfnetlink.generation(world.node.ns) == before
     with client.Connection(world.node, *small.at) as c:
         c.greeting()
-        assert own.carries(c)
+        assert own.carries(c), gate_state(own, world)
+
+
+def test_the_kernel_serves_a_family_whose_heartbeats_do_not_arrive(
+        world, own, hosts):
+    small = {family: web.Small(world, family, hosts, PORT,
+                               annotations={"mode": "proxy"})
+             for family in (4, 6)}
+    for each in small.values():
+        own.apply(*each.objects)
+        web.connect_carried(own, world.node, each.at).close()
+    world.node.ns.ip("address del ::1/128 dev lo")
+    try:
+        poll.until(lambda: "heartbeats over IPv6 don't arrive" in
+                   own.daemon.log, "a word about IPv6")
+
+        def by_the_kernel():
+            with client.Connection(world.node, *small[6].at) as c:
+                c.greeting()
+                return not own.carries(c)
+
+        poll.until(by_the_kernel, "the gate of IPv6 to close")
+        web.connect_carried(own, world.node, small[4].at).close()
+    finally:
+        world.node.ns.ip("address add ::1/128 dev lo")
+    web.connect_carried(own, world.node, small[6].at).close()
+    poll.until(lambda: "heartbeats over IPv6 arrive again" in own.daemon.log,
+               "another word")
 
 
 def test_a_long_listing_ends_beside_the_daemon(world, own, hosts):

@@ -106,8 +106,15 @@ int nfp_update_options(struct nfp *n, const struct nfp_options *o,
  * 10 seconds may be led to the listener of a daemon that was killed. */
 bool nfp_forgets(const struct nfp *n);
 
-/* Refresh the gate by a packet per family (never a transaction). */
-int nfp_heartbeat(struct nfp *n);
+/**
+ * nfp_heartbeat() - Refresh the gate by a packet per family
+ * @ret_error:	By plan_family(): 0, also for a family without node address;
+ *		-errno, -ENOENT if nothing caught the packet
+ *
+ * Never a transaction.  Return: 0: the gate of one family at least is open;
+ * -errno
+ */
+int nfp_heartbeat(struct nfp *n, int ret_error[2]);
 /* Packets that the intercept sent to the listeners, ever.  Reads its other
  * counters as well, for nfp_stats(). */
 int nfp_intercepted_n(struct nfp *n, uint64_t *ret_n);

@@ -96,20 +96,27 @@ static void derive_detectors(const struct options *o, const struct node *node,
 }
 
 /* As the Node says it, also where that is no address of an interface; the
- * first of a family counts (cmd/kube-proxy/app/server.go, detectNodeIPs()). */
+ * first of a family counts (cmd/kube-proxy/app/server.go, detectNodeIPs()).
+ * Return: whether anybody said one */
+static bool find_node_ips(const struct options *o, const struct node *node,
+			  struct addr ips[2])
+{
+	for (size_t i = node ? node->ips_n : 0; i > 0; i--) {
+		const struct addr *a = &node->ips[i - 1];
+
+		ips[plan_family(a->family)] = *a;
+	}
+	if (o->bind_address.family != AF_UNSPEC)
+		ips[plan_family(o->bind_address.family)] = o->bind_address;
+	return (node && node->ips_n > 0) || o->bind_address.family != AF_UNSPEC;
+}
+
 static void derive_node_ips(const struct options *o, const struct node *node,
 			    struct dataplane *dp)
 {
 	for (size_t i = 0; i < 2; i++)
 		dp->node_ip[i] = dp->nfp.node_addr[i];
-	for (size_t i = node ? node->ips_n : 0; i > 0; i--) {
-		const struct addr *a = &node->ips[i - 1];
-
-		dp->node_ip[plan_family(a->family)] = *a;
-	}
-	if (o->bind_address.family != AF_UNSPEC)
-		dp->node_ip[plan_family(o->bind_address.family)] =
-			o->bind_address;
+	find_node_ips(o, node, dp->node_ip);
 }
 
 static void add_service_cidr(const struct service_cidr *c, void *data)
@@ -157,14 +164,18 @@ static void derive_addresses(const struct options *o, const struct node *node,
 	}
 }
 
-static void derive_node_ports(const struct options *o,
+/* A Node without any address (yet) must not mean all of them: then the ones
+ * that the daemon itself has chosen are primary. */
+static void derive_node_ports(const struct options *o, const struct node *node,
 			      const struct netdev *netdev, struct dataplane *dp)
 {
+	struct addr own[2] = {{.family = AF_UNSPEC}};
+	bool said = find_node_ips(o, node, own);
 	const struct netdev_addr *local;
 	size_t local_n = netdev_addrs(netdev, &local);
 
-	node_ports_find(&o->node_ports, local, local_n, dp->nfp.node_addr,
-			&dp->node_ports);
+	node_ports_find(&o->node_ports, local, local_n,
+			said ? own : dp->nfp.node_addr, &dp->node_ports);
 	dp->nfp.node_port_addrs_n = dp->node_ports.addrs_n;
 	for (size_t i = 0; i < 2; i++) {
 		dp->nfp.node_ports_everywhere[i] = dp->node_ports.everywhere[i];
@@ -190,7 +201,7 @@ void dataplane_derive(const struct options *o, const struct store *st,
 	derive_detectors(o, node, ret_dp);
 	if (netdev) {
 		derive_addresses(o, node, netdev, ret_dp);
-		derive_node_ports(o, netdev, ret_dp);
+		derive_node_ports(o, node, netdev, ret_dp);
 	}
 	derive_node_ips(o, node, ret_dp);
 	derive_service_cidrs(o, st, ret_dp);

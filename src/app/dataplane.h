@@ -32,7 +32,7 @@ struct dataplane {
  * @netdev:	NULL: without the addresses that it has
  *
  * Local pods: as --detect-local-mode says.  Node ports: as --nodeport-addresses
- * says, where "primary" means the addresses of netdev_node_addr().
+ * says, where "primary" means the addresses of the Node, and --bind-address.
  */
 void dataplane_derive(const struct options *o, const struct store *st,
 		      const struct netdev *netdev, struct dataplane *ret_dp);

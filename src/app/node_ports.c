@@ -87,7 +87,8 @@ static void find_of_family(const struct node_ports *np, uint8_t family,
 {
 	bool *everywhere = &to->everywhere[plan_family(family)];
 	bool *on_loopback = &to->on_loopback[plan_family(family)];
-	bool named = np->primary || np->localhost;
+	bool has_primary = np->primary && primary->family == family;
+	bool named = has_primary || np->localhost;
 
 	*everywhere = np->all;
 	*on_loopback = np->localhost;
@@ -103,8 +104,14 @@ static void find_of_family(const struct node_ports *np, uint8_t family,
 	*everywhere |= !named;
 	if (*everywhere)
 		return;
-	if (np->primary && primary->family == family)
-		add(to, primary);
+	if (has_primary) {
+		const struct cidr own = {
+			.addr = *primary,
+			.prefix_n = (uint8_t)(8 * addr_bytes_n(family)),
+		};
+
+		find_of_prefix(&own, local, local_n, to);
+	}
 	for (size_t i = 0; i < np->cidrs_n; i++) {
 		if (np->cidrs[i].addr.family == family)
 			find_of_prefix(&np->cidrs[i], local, local_n, to);

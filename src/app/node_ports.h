@@ -49,10 +49,10 @@ struct node_port_places {
  * @primary:	The Node's own ones, by plan_family(); AF_UNSPEC: none
  *
  * A list that says nothing of a family means all of it, as in kube-proxy
- * (pkg/proxy/util/nodeport_addresses.go).  "primary" says something of both:
- * where the Node has no address of a family nothing is opened, while kube-proxy
- * would open all of it then.  Loopback is served if a prefix in it is given,
- * not if a larger one covers it.
+ * (pkg/proxy/util/nodeport_addresses.go).  "primary" says nothing of a family
+ * that the Node has no address of; one that is no address of an interface is
+ * served nowhere.  Loopback is served if a prefix in it is given, not if a
+ * larger one covers it.
  */
 void node_ports_find(const struct node_ports *np,
 		     const struct netdev_addr *local, size_t local_n,

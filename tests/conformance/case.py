@@ -13,7 +13,8 @@ from lib import objects, subject
 import stage
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-HEADER_KEYS = {"about", "kube-proxy", "nodesplice", "node", "barrier-labels"}
+HEADER_KEYS = {"about", "kube-proxy", "nodesplice", "node", "node-ips",
+               "barrier-labels"}
 CASE_KEYS = {"name", "why", "families", "protocols", "steps"}
 # What a step says about the objects; the next step starts from it.
 STATE_KEYS = {"service", "stack", "frontends", "use", "spec", "annotations",

@@ -132,6 +132,7 @@ class Run:
             instances = [cases.Instance(c, v, self._stage)
                          for c in chosen for v in c.variants]
             self._node_labels(config.get("node", {}))
+            self._node_ips(config.get("node-ips"))
             self._subject = self._make(config)
             try:
                 self._group(instances)
@@ -142,6 +143,7 @@ class Run:
                         f.end_of_case()
                 self._subject.close()
                 self._node_labels({k: None for k in config.get("node", {})})
+                self._node_ips(None)
 
     def _group(self, instances):
         for n in range(max(len(i.case.steps) for i in instances)):
@@ -192,6 +194,17 @@ class Run:
                 {"kind": "Node", "metadata": {"name":
                                               self._stage.node.node_name}},
                 {"metadata": {"labels": labels}})
+
+    def _node_ips(self, families):
+        """Which of its addresses the Node tells; None: both."""
+        node = self._stage.node
+        ips = [node.addr(int(f[-1])) for f in families or ("IPv4", "IPv6")]
+        self._cluster.api.request(
+            "PATCH", f"/api/v1/nodes/{node.node_name}/status",
+            {"status": {"addresses": [
+                *({"type": "InternalIP", "address": ip} for ip in ips),
+                {"type": "Hostname", "address": node.node_name}]}},
+            "application/merge-patch+json")
 
     def _node_label(self, name, value):
         self._node_labels({name: value})

@@ -23,19 +23,26 @@ static struct netdev_addr local(const char *text)
 	return a;
 }
 
-/* What a list means on a node with two networks and a Node object. */
-static void find(const char *list)
+/* What a list means on a node with two networks. */
+static void find_with(const char *list, const struct addr primary[2])
 {
 	const struct netdev_addr addrs[] = {
 		local("10.0.0.1"),    local("127.0.0.1"), local("192.0.2.1"),
 		local("192.0.2.2"),   local("192.0.2.2"), local("::1"),
 		local("2001:db8::1"),
 	};
-	const struct addr primary[2] = {addrs[2].addr, addrs[6].addr};
 	char bad[8];
 
 	assert_int_equal(node_ports_parse(&np, list, bad, sizeof(bad)), 0);
 	node_ports_find(&np, addrs, ARRAY_SIZE(addrs), primary, &places);
+}
+
+static void find(const char *list)
+{
+	const struct addr primary[2] = {local("192.0.2.1").addr,
+					local("2001:db8::1").addr};
+
+	find_with(list, primary);
 }
 
 /* "4: all lo; 6: ; 192.0.2.1" */
@@ -63,6 +70,29 @@ static void primary_is_the_default_and_the_nodes_own_addresses(void **state)
 	assert_places("4:; 6:; 192.0.2.1 2001:db8::1");
 	find("primary");
 	assert_places("4:; 6:; 192.0.2.1 2001:db8::1");
+}
+
+static void primary_says_nothing_of_a_family_without_node_address(void **state)
+{
+	const struct addr only4[2] = {local("192.0.2.1").addr};
+
+	(void)state;
+	find_with("primary", only4);
+	assert_places("4:; 6: all; 192.0.2.1");
+	find_with("primary,localhost", only4);
+	assert_places("4: lo; 6: lo; 192.0.2.1");
+	find_with("primary,2001:db8::/32", only4);
+	assert_places("4:; 6:; 192.0.2.1 2001:db8::1");
+}
+
+static void a_primary_address_that_is_not_here_is_served_nowhere(void **state)
+{
+	const struct addr elsewhere[2] = {local("198.51.100.1").addr,
+					  local("2001:db8::1").addr};
+
+	(void)state;
+	find_with("primary", elsewhere);
+	assert_places("4:; 6:; 2001:db8::1");
 }
 
 static void a_prefix_means_the_local_addresses_in_it(void **state)
@@ -151,6 +181,8 @@ int main(void)
 #define T(f) cmocka_unit_test_teardown(f, teardown)
 	const struct CMUnitTest tests[] = {
 		T(primary_is_the_default_and_the_nodes_own_addresses),
+		T(primary_says_nothing_of_a_family_without_node_address),
+		T(a_primary_address_that_is_not_here_is_served_nowhere),
 		T(a_prefix_means_the_local_addresses_in_it),
 		T(a_family_that_no_prefix_names_is_all_of_it),
 		T(all_has_no_list_and_no_loopback),

@@ -12,8 +12,8 @@
  *
  * The client connects, warms up, prints "ready", and waits for a line on its
  * standard input: whoever measures reads the others' counters then.  After that
- * line it measures for MILLISECONDS and prints one JSON object.  With "idle" it
- * holds its connections until its standard input ends.
+ * line it measures for MILLISECONDS, prints one JSON object, and holds its
+ * connections until another line, or the end of its standard input.
  *
  * The load is closed-loop: each connection has one request under way, and the
  * next one goes when the answer is there.  A stall is thus one long sample for
@@ -517,7 +517,7 @@ static void run_client(unsigned int conns_n, unsigned int ms,
 		sleep_ms(1);
 	}
 	if (target.mode != MODE_IDLE)
-		sleep_ms(WARM_MS);
+		sleep_ms(ms < WARM_MS ? ms : WARM_MS);
 	puts("ready");
 	fflush(stdout);
 	wait_line();
@@ -529,8 +529,7 @@ static void run_client(unsigned int conns_n, unsigned int ms,
 	for (unsigned int i = 0; i < threads_n; i++)
 		pthread_join(threads[i]->id, NULL);
 	report(threads, threads_n, seconds);
-	if (target.mode == MODE_IDLE)
-		wait_line();
+	wait_line();
 }
 
 static void set_address(const char *text, uint16_t port)

@@ -17,18 +17,21 @@ COLUMNS = (
     ("idle_cpu", "CPU %", 3),
     ("errors", "errors", 0),
 )
-# The load's own part: shares of a core in percent, of the medians.
+# What ends first, and whether it is the load: shares of a core in percent of
+# each group's busiest thread, then the idle share of the machine.  Medians.
 LOADS = (("client_busiest", "client"), ("server_busiest", "server"),
-         ("proxy_busiest", "proxy"))
+         ("proxy_busiest", "proxy"), ("ksoftirqd", "ksoftirqd"))
 FACTORS = {"idle_cpu": 100.0}
 
 # (measure, key, other subject or None, "at least" or "at most", bound):
-# nodesplice by the other, or as it is.
+# nodesplice by the other, or as it is.  Without a bound it is only told.
 TARGETS = (
     ("stream-1", "rate", "dnat", "at least", 0.95),
     ("stream-8", "rate", "dnat", "at least", 0.95),
     ("stream-1", "proxy_cpu", "haproxy", "at most", 0.25),
     ("stream-8", "proxy_cpu", "haproxy", "at most", 0.25),
+    ("stream-1", "proxy_cpu", "haproxy-splice", None, None),
+    ("stream-8", "proxy_cpu", "haproxy-splice", None, None),
     ("stream-1", "proxy_cpu", "envoy", "at most", 0.35),
     ("stream-8", "proxy_cpu", "envoy", "at most", 0.35),
     ("connect", "rate", "haproxy", "at least", 1.2),
@@ -106,7 +109,8 @@ def _loads(found, measure, subject):
         numbers = values(found, measure, subject, key)
         if numbers and any(numbers):
             shares.append(f"{title} {100 * statistics.median(numbers):.0f}")
-    return ", ".join(shares) or "-"
+    idle = statistics.median(values(found, measure, subject, "idle"))
+    return f"{', '.join(shares)}; {100 * idle:.0f} idle"
 
 
 def measure_table(found, measure):
@@ -123,7 +127,7 @@ def measure_table(found, measure):
     rows = [[f"{m['title']} ({m['conns']:,})" if m["mode"] == "idle"
              else m["title"], *head]]
     if m["mode"] != "idle":
-        rows[0].append("busiest threads, % of a core")
+        rows[0].append("busiest thread of each, %; machine")
     for s in who:
         row = [f"  {found['subjects'][s]['title']}"]
         row += [spread(values(found, measure, s, key), digits,
@@ -135,35 +139,31 @@ def measure_table(found, measure):
 
 
 def targets(found, subject):
-    """(measure, what, spread, bound, met or None if not measured)"""
+    """(measure, what, spread, bound, verdict) of what was measured."""
     for measure, key, other, direction, bound in TARGETS:
         numbers = (ratios(found, measure, key, subject, other) if other
                    else values(found, measure, subject, key))
-        met = None
-        if numbers:
-            middle = statistics.median(numbers)
-            met = middle >= bound if direction == "at least" \
-                else middle <= bound
+        if not numbers:
+            continue
+        middle = statistics.median(numbers)
+        met = (middle >= bound if direction == "at least"
+               else middle <= bound if direction else None)
         what = NAMES[key]
         if other:
-            title = found["subjects"].get(other, {}).get("title", other)
-            what += f" / {title}"
-        yield (measure, what, spread(numbers, 0 if key == "pss" else 4
-                                     if key == "idle_cpu" else 2),
-               f"{direction} {bound:g}", met)
+            what += f" / {found['subjects'][other]['title']}"
+        yield (measure, what,
+               spread(numbers, 2 if other else None if bound > 1 else 4),
+               f"{direction} {bound:g}" if direction else "",
+               "" if met is None else "met" if met else "not met")
 
 
 def targets_table(found):
+    builds = [s for s, v in found["subjects"].items() if v["build"]]
     rows = [["target", "", "median (least-most)", "bound", ""]]
-    builds = [s for s in found["subjects"]
-              if s not in ("dnat", "haproxy", "haproxy-dnat", "nginx",
-                           "envoy")]
     for s in builds:
-        for measure, what, now, bound, met in targets(found, s):
-            if met is not None:
-                rows.append([f"  {measure}", f"{s}: {what}"
-                             if len(builds) > 1 else what, now, bound,
-                             "met" if met else "not met"])
+        title = f"{s}: " if len(builds) > 1 else ""
+        rows += [[f"  {measure}", title + what, *rest]
+                 for measure, what, *rest in targets(found, s)]
     return _aligned(rows) if len(rows) > 1 else ""
 
 

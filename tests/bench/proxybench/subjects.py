@@ -2,10 +2,12 @@
 """The ways to a Service that are compared.
 
 All get what they are best with for TCP: two workers, least-connections where
-they have it, no log of connections, an hour of idle time, each worker with a
-listening socket of its own.  Pipes and buffers: HAProxy and nodesplice pipes of
-256 KiB, nginx 16 KiB buffers and Envoy 1 MiB watermarks, which are their
-defaults: larger ones would cost them memory for each connection.
+they have it, no log of connections, an hour of idle time.  nginx and Envoy have
+a listening socket for each worker; HAProxy's threads share one, as by its
+default; with "shards by-thread" its figures were the same.  Pipes and buffers: HAProxy and nodesplice pipes of 256 KiB and buffers
+of 16 and 64 KiB, nginx buffers of 16 KiB, Envoy watermarks of 1 MiB.  But for
+HAProxy's pipes (64 KiB) these are the defaults; larger buffers would cost nginx
+and Envoy memory for each connection.
 
 A subject serves VIP:PORT on the node of a world that is made for one run.
 """
@@ -104,6 +106,7 @@ class Haproxy(Subject):
 
     key, title = "haproxy", "HAProxy"
     bind = VIP
+    splice = ("splice-auto",)
 
     def missing(self):
         return None if shutil.which("haproxy") else "haproxy isn't installed"
@@ -114,6 +117,7 @@ class Haproxy(Subject):
     def start(self, w, backends, folder):
         servers = "".join(f"    server s{i} {b.addr4}:{PORT}\n"
                           for i, b in enumerate(backends))
+        options = "".join(f"    option {o}\n" for o in self.splice)
         config = f"{folder}/haproxy.cfg"
         with open(config, "w", encoding="ascii") as f:
             # maxpipes: by default a quarter of maxconn, which with the
@@ -125,7 +129,7 @@ class Haproxy(Subject):
                     "    tune.pipesize 262144\n"
                     "defaults\n"
                     "    mode tcp\n"
-                    "    option splice-auto\n"
+                    f"{options}"
                     "    timeout connect 5s\n"
                     "    timeout client 1h\n"
                     "    timeout server 1h\n"
@@ -138,6 +142,14 @@ class Haproxy(Subject):
 
     def lead_in(self, w):
         own_address(w)
+
+
+class HaproxySplice(Haproxy):
+    """Made to splice always.  With splice-auto it decides from the sizes of
+    what it reads, and here that it does not pay."""
+
+    key, title = "haproxy-splice", "HAProxy, splice"
+    splice = ("splice-request", "splice-response")
 
 
 class HaproxyBehindDnat(Haproxy):
@@ -268,7 +280,8 @@ class Nodesplice(Subject):
 def every(programs):
     """All of them; programs: [NAME=]FILE [OPTION...], one or more builds of
     nodesplice."""
-    found = [Dnat(), Haproxy(), HaproxyBehindDnat(), Nginx(), Envoy()]
+    found = [Dnat(), Haproxy(), HaproxySplice(), HaproxyBehindDnat(), Nginx(),
+             Envoy()]
     for text in programs:
         m = re.match(r"([a-z0-9-]+)=(.*)$", text)
         found.append(Nodesplice(m[2], m[1]) if m else Nodesplice(text))

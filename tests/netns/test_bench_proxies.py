@@ -4,6 +4,7 @@
 What it measures here says nothing, and nothing is asked of it but what must be
 so on any machine.
 """
+import importlib.util
 import json
 import os
 import subprocess
@@ -21,8 +22,9 @@ sys.path.insert(0, f"{TOP}/tests/bench")
 # pylint: disable=wrong-import-position
 from proxybench import envoy, report, runs, subjects
 
-TRAFFIC = {"rate", "proxy_cpu", "all_cpu", "errors", "client_busiest",
-           "server_busiest", "proxy_busiest", "ksoftirqd", "idle"}
+TRAFFIC = {"rate", "proxy_cpu", "client_cpu", "server_cpu", "all_cpu",
+           "errors", "client_busiest", "server_busiest", "proxy_busiest",
+           "ksoftirqd", "idle"}
 LATENCIES = {"p50_us", "p99_us", "max_us"}
 IDLE = {"rss", "pss", "base_rss", "kernel", "idle_cpu", "errors"}
 
@@ -48,8 +50,9 @@ def check_traffic(row, mode, proxied):
     assert set(row) == TRAFFIC | (LATENCIES if mode != "stream" else set())
     assert row["rate"] > 0 and row["errors"] == 0
     assert (row["proxy_cpu"] is not None) == proxied
-    # The client's own time alone is more than nothing.
-    assert row["all_cpu"] > (row["proxy_cpu"] or 0)
+    parts = (row["proxy_cpu"] or 0) + row["client_cpu"] + row["server_cpu"]
+    assert 0 < row["client_cpu"] < row["all_cpu"]
+    assert parts <= row["all_cpu"] * 1.001
     for key in ("client_busiest", "server_busiest", "idle"):
         assert 0 <= row[key] <= 1.05, (key, row)
     if mode != "stream":
@@ -57,8 +60,11 @@ def check_traffic(row, mode, proxied):
 
 
 def test_every_measure_is_there_and_coherent(tmp_path):
+    drawn = ["--plot", f"{tmp_path}/a.png"] if importlib.util.find_spec(
+        "matplotlib") else []
     found, out = measured(f"{tmp_path}/a.json", "--only", "dnat,nodesplice",
-                          "--connections", "50")
+                          "--connections", "50", "--markdown",
+                          f"{tmp_path}/a.md", *drawn)
     assert list(found["results"]) == [m.name for m in runs.MEASURES]
     for m in runs.MEASURES:
         rows = found["results"][m.name]
@@ -73,6 +79,10 @@ def test_every_measure_is_there_and_coherent(tmp_path):
                 check_traffic(row, m.mode, subject == "nodesplice")
         assert m.title in out
     assert "user memory, B/connection" in out
+    rows = (tmp_path / "a.md").read_text().splitlines()
+    assert rows[0].endswith("| kernel DNAT | nodesplice |")
+    assert all(row.count("|") == 4 and "||" not in row for row in rows)
+    assert not drawn or (tmp_path / "a.png").stat().st_size > 10000
 
 
 def test_every_peer_that_is_installed_carries_requests(tmp_path):

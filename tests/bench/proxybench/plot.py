@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The ratios as a picture."""
+import itertools
 import statistics
 
 from . import report
@@ -7,7 +8,7 @@ from . import report
 # (title, the subject that is 1, where higher bars end with their number, and
 # [(measure, key, label)])
 PANELS = (
-    ("rates, kernel DNAT = 1 (more is better)", "dnat", 1.5, (
+    ("rates, kernel DNAT = 1 (more is better)", "dnat", 1.25, (
         ("stream-1", "rate", "throughput\n1 stream"),
         ("stream-8", "rate", "throughput\n8 streams"),
         ("connect", "rate", "new\nconnections"),
@@ -19,8 +20,8 @@ PANELS = (
         ("request-64", "proxy_cpu", "CPU per\nrequest"),
         ("idle", "pss", "memory per\nidle conn."))),
 )
-COLOURS = ("#9aa5b1", "#5b8db8", "#a9c7e0", "#7fb77e", "#d9a441", "#c0392b",
-           "#7d3c98", "#34495e")
+PEERS = ("#9aa5b1", "#2f6690", "#5b8db8", "#a9c7e0", "#7fb77e", "#d9a441")
+BUILDS = ("#c0392b", "#e08283", "#7d3c98", "#b79bc9")
 
 
 def _bars(axes, found, subjects, base, most, groups, titled):
@@ -48,8 +49,9 @@ def draw(found, path):
     matplotlib.use("Agg")
     from matplotlib import pyplot  # pylint: disable=C0415
 
-    titled = {s: (v["title"], COLOURS[i % len(COLOURS)])
-              for i, (s, v) in enumerate(found["subjects"].items())}
+    colours = {True: itertools.cycle(BUILDS), False: itertools.cycle(PEERS)}
+    titled = {s: (v["title"], next(colours[v["build"]]))
+              for s, v in found["subjects"].items()}
     figure, panels = pyplot.subplots(2, 1, figsize=(8.4, 6.4),
                                      layout="constrained")
     for axes, (title, base, most, groups) in zip(panels, PANELS):
@@ -59,6 +61,7 @@ def draw(found, path):
                            for m, k, _ in groups)]
         if subjects:
             _bars(axes, found, subjects, base, most, groups, titled)
+        if axes is panels[0]:
             axes.legend(fontsize=7, ncols=len(subjects), frameon=False,
                         loc="lower center", bbox_to_anchor=(0.5, -0.36))
         axes.axhline(1, color="#444444", linewidth=0.8, zorder=0)

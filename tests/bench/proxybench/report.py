@@ -167,6 +167,50 @@ def targets_table(found):
     return _aligned(rows) if len(rows) > 1 else ""
 
 
+# (title, measures, key, digits, factor) of the table for a document.
+BRIEF = (
+    ("throughput, 1 and 8 streams, Gbit/s", ("stream-1", "stream-8"), "rate",
+     1, 1),
+    ("proxy CPU, s/GB, 1 and 8 streams", ("stream-1", "stream-8"),
+     "proxy_cpu", 2, 1),
+    ("new connections, 1,000/s", ("connect",), "rate", 1, 1e-3),
+    ("connect and first byte, 16 at a time, p50 and p99, ms",
+     (("connect", "p50_us"), ("connect", "p99_us")), None, 1, 1e-3),
+    ("proxy CPU, µs per connection", ("connect",), "proxy_cpu", 0, 1),
+    ("kept requests, 1,000/s, by 1, 64, 1,000 connections",
+     ("request-1", "request-64", "request-1000"), "rate", 1, 1e-3),
+    ("the same, p99, ms", ("request-1", "request-64", "request-1000"),
+     "p99_us", 1, 1e-3),
+    ("proxy CPU, µs per request", ("request-1", "request-64",
+                                   "request-1000"), "proxy_cpu", 0, 1),
+    ("CPU of all, µs per connection, per request (64)",
+     ("connect", "request-64"), "all_cpu", 0, 1),
+    ("user memory, KiB per idle connection", ("idle",), "pss", 1, 1 / 1024),
+    ("kernel memory of all ends, KiB", ("idle",), "kernel", 1, 1 / 1024),
+    ("CPU with 8,000 idle ones, % of a core", ("idle",), "idle_cpu", 2, 100),
+)
+
+
+def markdown(found):
+    """The medians, a row for each measure and a column for each subject."""
+    lines = ["| " + " | ".join(["", *(v["title"] for v in
+                                      found["subjects"].values())]) + " |",
+             "|---" * (len(found["subjects"]) + 1) + "|"]
+    for title, measures, key, digits, factor in BRIEF:
+        row = [title]
+        for subject in found["subjects"]:
+            cells = []
+            for m in measures:
+                m, k = (m, key) if key else m
+                numbers = values(found, m, subject, k)
+                if numbers:
+                    middle = factor * statistics.median(numbers)
+                    cells.append(f"{middle:.{digits}f}")
+            row.append(", ".join(cells) or "-")
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def text(found):
     counts = [len(rows) for by in found["results"].values()
               for rows in by.values()]

@@ -176,6 +176,8 @@ def traffic(site, measure, seconds):
                 out["seconds"],
         "proxy_cpu": proxy / n if site.subject.proxy else None,
         "all_cpu": all_cpu / n,
+        "client_cpu": out["cpu_s"] / n,
+        "server_cpu": cpu.seconds["servers"] / n,
         "errors": out["errors"],
         # Shares of a core: is the load what ends first?
         "client_busiest": out["busiest"],

@@ -41,6 +41,7 @@
 
 #define BIND_RETRY_MS  5000
 #define DRAIN_CHECK_MS 100
+#define FAREWELL_MS    2000 /* for the Event that says why the start failed */
 
 enum server_kind {
 	SERVER_METRICS,
@@ -52,6 +53,8 @@ struct server {
 	http_fn pages;
 	const struct sockad *at; /* port 0: not wanted */
 	struct http *http;	 /* NULL: not bound (yet) */
+	const char *failure;	 /* the Event's reason, as kube-proxy's */
+	bool failure_told;
 };
 
 struct daemon {
@@ -79,8 +82,9 @@ struct daemon {
 	uint64_t refreshed_ms; /* the kernel's gate; 0: never */
 	int gate_error[2];     /* of the last heartbeats, by plan_family() */
 	struct loop_fd signals;
-	struct timer tick, bind_retry, drain;
+	struct timer tick, bind_retry, drain, farewell;
 	uint64_t drain_until_ms;
+	uint64_t farewell_until_ms; /* 0: all is well */
 	bool draining;
 	struct log_limit event_limit;
 };
@@ -121,7 +125,8 @@ static void on_changed(void *data)
 {
 	struct daemon *d = data;
 
-	apply_wake(d->apply);
+	if (!d->farewell_until_ms)
+		apply_wake(d->apply);
 }
 
 static void on_event(enum source_event kind, const char *sentence, void *data)
@@ -291,6 +296,28 @@ static void on_drain(struct timer *t, uint64_t now_ms)
 		log_warn("drain timeout: %llu connections are reset",
 			 (unsigned long long)open_n);
 	loop_stop(d->loop);
+}
+
+static void on_farewell(struct timer *t, uint64_t now_ms)
+{
+	struct daemon *d = container_of(t, struct daemon, farewell);
+	struct source_note_stats notes;
+
+	input_note_stats(d->input, &notes);
+	if (notes.waiting_n > 0 && now_ms < d->farewell_until_ms)
+		loop_timer_arm(d->loop, t, now_ms + DRAIN_CHECK_MS);
+	else
+		loop_stop(d->loop);
+}
+
+/* The start has failed: nothing goes on but the Event about it. */
+static void say_farewell(struct daemon *d)
+{
+	uint64_t now_ms = loop_now_ms(d->loop);
+
+	d->farewell_until_ms = now_ms + FAREWELL_MS;
+	loop_timer_arm(d->loop, &d->farewell, now_ms);
+	loop_run(d->loop);
 }
 
 static void begin_end(struct daemon *d)
@@ -634,6 +661,23 @@ static int open_apply(struct daemon *d)
 	return apply_new(&ao, &d->apply);
 }
 
+/* Once: what is tried again fails alike. */
+static void tell_server_failure(struct daemon *d, struct server *s,
+				const char *why)
+{
+	const struct source_note n = {
+		.uid = "",
+		.reason = s->failure,
+		.action = "StartNodesplice",
+		.note = why,
+		.warning = true,
+	};
+
+	if (!s->failure_told)
+		input_tell(d->input, &n);
+	s->failure_told = true;
+}
+
 static int open_server(struct daemon *d, struct server *s, struct errbuf *e)
 {
 	char at[SOCKAD_STRLEN];
@@ -645,8 +689,10 @@ static int open_server(struct daemon *d, struct server *s, struct errbuf *e)
 		      &d->observed.http, &s->http, e);
 	if (r == 0) {
 		log_info("listening on %s", sockad_format(s->at, at));
+		s->failure_told = false;
 		return 0;
 	}
+	tell_server_failure(d, s, e->text);
 	if (d->o.bind_address_hard_fail)
 		return r;
 	log_warn("%s; tried again in %d ms", e->text, BIND_RETRY_MS);
@@ -694,12 +740,15 @@ static int open_base(struct daemon *d, struct errbuf *e)
 	d->ctx.policy = d->o.policy;
 	d->tick.fn = on_tick;
 	d->drain.fn = on_drain;
+	d->farewell.fn = on_farewell;
 	d->bind_retry.fn = on_bind_retry;
 	d->signals.fn = on_signal;
 	d->servers[SERVER_METRICS].pages = pages_metrics;
 	d->servers[SERVER_METRICS].at = &d->o.metrics_at;
+	d->servers[SERVER_METRICS].failure = "FailedToStartMetricServer";
 	d->servers[SERVER_HEALTH].pages = pages_health;
 	d->servers[SERVER_HEALTH].at = &d->o.healthz_at;
+	d->servers[SERVER_HEALTH].failure = "FailedToStartProxierHealthcheck";
 	observed_init(&d->observed);
 	r = loop_new(&d->loop);
 	if (r == 0)
@@ -751,7 +800,11 @@ static int open_all(struct daemon *d, struct errbuf *e)
 	lend(d);
 	tell_start(d);
 	r = open_servers(d, e);
-	return r < 0 ? r : open_control(d, e);
+	if (r < 0) {
+		say_farewell(d);
+		return r;
+	}
+	return open_control(d, e);
 }
 
 static int run(const struct options *o, struct errbuf *e)

@@ -67,17 +67,18 @@ static void page_livez(const struct request *r, struct http_answer *a)
 struct page {
 	const char *path;
 	page_fn fn;
+	bool any_method; /* as of kube-proxy, whose checkers may HEAD or POST */
 };
 
 static const struct page metrics_pages[] = {
-	{"/metrics", page_metrics},
-	{"/healthz", page_ok},
-	{"/proxyMode", page_proxy_mode},
+	{"/metrics", page_metrics, false},
+	{"/healthz", page_ok, false},
+	{"/proxyMode", page_proxy_mode, false},
 };
 
 static const struct page health_pages[] = {
-	{"/healthz", page_healthz},
-	{"/livez", page_livez},
+	{"/healthz", page_healthz, true},
+	{"/livez", page_livez, true},
 };
 
 static const struct page *find_page(const struct page *pages, size_t pages_n,
@@ -100,7 +101,8 @@ static void answer(const struct page *page, const char *method,
 		a.status = 404;
 		text_add(&a.body, "not found\n");
 		r->o->http.refused_n++;
-	} else if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0) {
+	} else if (!page->any_method && strcmp(method, "GET") != 0 &&
+		   strcmp(method, "HEAD") != 0) {
 		a.status = 405;
 		a.allow = "GET, HEAD";
 		text_add(&a.body, "only GET and HEAD\n");

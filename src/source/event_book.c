@@ -123,6 +123,16 @@ static bool is_settled(const struct event *ev)
 	return ev->written_n >= ev->happened_n;
 }
 
+size_t event_book_waiting(const struct event_book *b)
+{
+	struct event *ev, *next;
+	size_t n = 0;
+
+	HASH_ITER(hh, b->events, ev, next)
+		n += !is_settled(ev);
+	return n;
+}
+
 /* Whether there is room for one more: of what is written, the oldest goes. */
 static bool make_room(struct event_book *b)
 {
@@ -176,7 +186,9 @@ static struct event *make_event(char *id, const struct source_note *n,
 	ev->name = strchr(id, '/') + 1;
 	ev->kind = strdup(n->service_key ? "Service" : "Node");
 	ev->object = strdup(object);
-	ev->uid = strdup(n->uid);
+	/* With its name for a uid `kubectl describe node` finds what kubelet
+	 * and kube-proxy tell of a Node. */
+	ev->uid = strdup(n->service_key ? n->uid : object);
 	ev->reason = strdup(n->reason);
 	ev->action = strdup(n->action);
 	ev->note = strndup(n->note, NOTE_BYTES_MAX);

@@ -85,6 +85,9 @@ void event_book_fini(struct event_book *b);
 int event_book_tell(struct event_book *b, const struct source_note *n,
 		    uint64_t now_ms, uint64_t realtime_ms);
 
+/* How many are neither written nor given up. */
+size_t event_book_waiting(const struct event_book *b);
+
 /**
  * event_book_next() - What to write now
  * @ret_at_ms:	If nothing now, when to ask again; 0: after the next tell

@@ -209,4 +209,5 @@ void k8s_events_stats(const struct k8s_events *ke,
 		      struct source_note_stats *ret_stats)
 {
 	*ret_stats = ke->book.stats;
+	ret_stats->waiting_n = event_book_waiting(&ke->book);
 }

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Events: written to a real API server, once, and without need for them."""
 import copy
+import os
 import socket
+import subprocess
 
 import pytest
 
-from lib import client, poll, subject as subjects, web
+from lib import client, daemon, kube, poll, subject as subjects, web
 
 PORT = 8985
 EVENTS = "/apis/events.k8s.io/v1/namespaces/default/events"
@@ -112,17 +114,113 @@ def test_a_health_check_port_that_is_taken_is_told(world, api, cluster, put):
         f'"default/{s.name}" on port {port}: ')
 
 
-def test_the_server_takes_a_series_as_it_is_patched(world, api, cluster, put):
-    s = small(world, annotations={"idle-timeout": "never"})
-    put(*s.objects)
-    name = the_event(cluster, s.name, "InvalidAnnotation")["metadata"]["name"]
-    assert api
-    patched = cluster.api.request(
-        "PATCH", f"{EVENTS}/{name}",
-        {"series": {"count": 3,
-                    "lastObservedTime": "2026-01-31T12:00:01.250000Z"}},
-        "application/merge-patch+json")
-    assert patched["series"]["count"] == 3
+class Teller:
+    """told_events.c: our writing of Events, with a clock that jumps."""
+
+    SERIES_MS = 300000  # EVENT_SERIES_MS of event_book.h
+
+    def __init__(self, world, cluster):
+        program = f"{os.path.dirname(daemon.BINARY)}/tests/e2e/told_events"
+        self._popen = subprocess.Popen(
+            world.node.ns.argv(program, cluster.kubeconfig(
+                "told", {"token": kube.ADMIN_TOKEN}), world.node.node_name),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def say(self, *lines):
+        for line in lines:
+            self._popen.stdin.write(line + "\n")
+        self._popen.stdin.flush()
+
+    def settled(self, *lines):
+        """(written, failed, waiting) once a request has been answered, or
+        nothing is due."""
+        self.say(*lines, "settle")
+        return tuple(map(int, self._popen.stdout.readline().split()))
+
+    def skip(self):
+        return f"skip {self.SERIES_MS}"
+
+    def close(self):
+        self._popen.stdin.close()
+        assert self._popen.wait(10) == 0
+
+
+@pytest.fixture
+def teller(world, cluster):
+    made = Teller(world, cluster)
+    yield made
+    made.close()
+
+
+def told(cluster, name):
+    return [e for e in cluster.api.get(EVENTS)["items"]
+            if e["regarding"]["name"] == name]
+
+
+def test_what_happens_again_is_one_event_with_a_series(cluster, teller):
+    line = "tell default/series it went wrong"
+    assert teller.settled(line) == (1, 0, 0)
+    first, = told(cluster, "series")
+    assert first["note"] == "it went wrong" and "series" not in first
+    # More of it is written when the time has come, all at once.
+    assert teller.settled(line, line, teller.skip()) == (2, 0, 0)
+    again, = told(cluster, "series")
+    assert again["metadata"]["uid"] == first["metadata"]["uid"]
+    assert again["series"]["count"] == 3
+    assert again["series"]["lastObservedTime"] > first["eventTime"]
+    assert teller.settled(line, teller.skip()) == (3, 0, 0)
+    last, = told(cluster, "series")
+    assert last["series"]["count"] == 4
+    assert (last["series"]["lastObservedTime"] >
+            again["series"]["lastObservedTime"])
+
+
+def test_a_series_whose_event_has_expired_begins_anew(cluster, teller):
+    line = "tell default/expired it went wrong"
+    assert teller.settled(line) == (1, 0, 0)
+    first, = told(cluster, "expired")
+    cluster.api.request("DELETE", f"{EVENTS}/{first['metadata']['name']}")
+    teller.settled(line, teller.skip())
+    poll.until(lambda: teller.settled() and told(cluster, "expired"),
+               "the event written anew")
+    anew, = told(cluster, "expired")
+    assert anew["metadata"]["uid"] != first["metadata"]["uid"]
+
+
+def test_servers_that_cannot_be_bound_are_told_of_the_node(
+        world, cluster, session_dir, api):
+    """Of the Node, by the uid under which `kubectl describe` looks for it."""
+    api.daemon.stop()
+    taken = []
+    try:
+        with world.node.ns.enter():
+            taken = [socket.create_server(("127.0.0.1", port))
+                     for port in (10301, 10302)]
+        options = ("--kubeconfig", api.kubeconfig, "--node-name",
+                   world.node.node_name, "--control-socket",
+                   f"{session_dir}/taken.sock")
+        for flag, reason in (
+                ("--metrics-bind-address", "FailedToStartMetricServer"),
+                ("--healthz-bind-address", "FailedToStartProxierHealthcheck")):
+            port = 10301 if "Metric" in reason else 10302
+            other = "--healthz-bind-address" if "Metric" in reason else \
+                "--metrics-bind-address"
+            r = daemon.command("run", *options, flag, f"127.0.0.1:{port}",
+                               other, "off", "--bind-address-hard-fail",
+                               ns=world.node.ns, check=False)
+            assert r.returncode == 1
+            assert f"cannot listen on 127.0.0.1:{port}" in r.stderr
+            e = events(cluster, world.node.node_name, reason)[-1]
+            assert (e["type"], e["action"]) == ("Warning", "StartNodesplice")
+            assert e["regarding"] == {
+                "apiVersion": "v1", "kind": "Node",
+                "name": world.node.node_name, "uid": world.node.node_name}
+            assert f"127.0.0.1:{port}" in e["note"]
+    finally:
+        for s in taken:
+            s.close()
+        daemon.command("cleanup", ns=world.node.ns)
+        api.start()
 
 
 def test_without_the_right_all_else_goes_on_and_it_is_said_once(

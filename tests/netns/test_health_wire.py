@@ -79,6 +79,17 @@ def test_head_has_the_headers_alone(world, balanced):
     assert headers["Content-Length"] == str(len(body_of(balanced, 2)))
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/livez"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
+def test_the_proxys_own_health_is_told_by_any_method(world, subject, path,
+                                                     method):
+    assert subject
+    code, headers, body = web.ask(world.node, "127.0.0.1", 10256, path, method)
+    assert code == 200
+    assert headers["Content-Type"] == "application/json"
+    assert (method == "HEAD") == (body == "")
+
+
 def test_only_local_ready_endpoints_count(world, subject, balanced):
     a, b = balanced.pods
 

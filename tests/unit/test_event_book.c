@@ -89,6 +89,7 @@ static void what_happened_is_posted_with_all_that_the_api_wants(void **state)
 	assert_int_equal(tell("shop/web", "a \"bad\" value", NOW_MS), 0);
 	ev = due(NOW_MS);
 	assert_non_null(ev);
+	assert_int_equal(event_book_waiting(&book), 1);
 	assert_memory_equal(ev->name, "web.", 4);
 	assert_int_equal(strlen(ev->name), 4 + 16);
 	snprintf(body, sizeof(body),
@@ -106,6 +107,7 @@ static void what_happened_is_posted_with_all_that_the_api_wants(void **state)
 		       "/apis/events.k8s.io/v1/namespaces/shop/events", body);
 	done(ev, EVENT_WRITTEN, NOW_MS);
 	assert_int_equal(next_ms(NOW_MS), 0);
+	assert_int_equal(event_book_waiting(&book), 0);
 	assert_int_equal(book.stats.written_n, 1);
 }
 
@@ -122,7 +124,8 @@ static void a_node_is_told_of_in_the_default_namespace(void **state)
 					   "default/events");
 	assert_non_null(strstr(q.body.data, "\"regarding\":{\"apiVersion\":"
 					    "\"v1\",\"kind\":\"Node\","
-					    "\"name\":\"node-a\"},"));
+					    "\"name\":\"node-a\","
+					    "\"uid\":\"node-a\"},"));
 	assert_non_null(strstr(q.body.data, "\"type\":\"Normal\""));
 	text_free(&q.target);
 	text_free(&q.body);

@@ -235,6 +235,26 @@ static void the_metrics_port_answers_as_kube_proxys(void **state)
 	assert_int_equal(ob->o.http.refused_n, 4);
 }
 
+static void the_health_port_answers_every_method(void **state)
+{
+	static const char *const methods[] = {"GET", "HEAD", "POST", "OPTIONS",
+					      "DELETE"};
+	struct observing *ob = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++) {
+		struct http_answer a;
+
+		pages_health(methods[i], "/livez", NOW_MS, REALTIME_MS, &a,
+			     &ob->o);
+		assert_true(a.status == 200 || a.status == 503);
+		text_free(&a.body);
+		pages_health(methods[i], "/metrics", NOW_MS, REALTIME_MS, &a,
+			     &ob->o);
+		assert_int_equal(a.status, 404);
+		text_free(&a.body);
+	}
+}
+
 /* default/web on 10.96.0.1 with one endpoint on another node. */
 static void with_service(struct observing *ob, enum traffic_policy internal)
 {
@@ -452,6 +472,7 @@ int main(void)
 		CLAIM(changes_are_pending_until_the_next_sync),
 		CLAIM(each_probe_is_counted_by_its_status),
 		CLAIM(the_metrics_port_answers_as_kube_proxys),
+		CLAIM(the_health_port_answers_every_method),
 		CLAIM(a_local_policy_without_local_endpoints_is_counted),
 		CLAIM(a_cluster_policy_has_no_need_of_local_endpoints),
 		CLAIM(a_service_port_has_labels_of_its_own),

@@ -45,6 +45,7 @@ struct source_note_stats {
 	uint64_t failed_n;     /* given up: refused, or never answered */
 	uint64_t over_rate_n;  /* of one object, not written */
 	uint64_t over_limit_n; /* too many waiting, not written */
+	uint64_t waiting_n;    /* now: neither written nor given up */
 };
 
 /* The freshness of one watched kind; for status and metrics. */

@@ -13,12 +13,27 @@ enum unit {
 	UNIT_PERCENT,
 	UNIT_DURATION, /* milliseconds; ms, s, m, h */
 	UNIT_SWITCH,   /* on, off */
-	UNIT_MODE,
+	UNIT_NAME,
 };
 
 #define SECOND 1000u
 #define MINUTE (60 * SECOND)
 #define HOUR   (60 * MINUTE)
+
+static const char *const modes[] = {
+	[POLICY_MODE_AUTO] = "auto",
+	[POLICY_MODE_PROXY] = "proxy",
+	[POLICY_MODE_KERNEL] = "kernel",
+};
+static_assert(ARRAY_SIZE(modes) == POLICY_MODE_MAX_, "each has a name");
+
+static const char *const balancings[] = {
+	[POLICY_LEAST_CONNECTIONS] = "least-connections",
+	[POLICY_ROUND_ROBIN] = "round-robin",
+	[POLICY_RANDOM] = "random",
+	[POLICY_SOURCE_HASH] = "source-hash",
+};
+static_assert(ARRAY_SIZE(balancings) == POLICY_BALANCING_MAX_, "the same");
 
 /*
  * Defaults: Envoy's where Envoy has the setting (connect_timeout 5s,
@@ -36,9 +51,10 @@ static const struct setting {
 	enum unit unit;
 	bool zero_is_off; /* "off" and 0 are allowed below min */
 	uint32_t value, min, max;
+	const char *const *names; /* of UNIT_NAME, by value */
 } settings[] = {
-	[POLICY_MODE] = {"mode", UNIT_MODE, false, POLICY_MODE_AUTO, 0,
-			 POLICY_MODE_MAX_ - 1},
+	[POLICY_MODE] = {"mode", UNIT_NAME, false, POLICY_MODE_AUTO, 0,
+			 POLICY_MODE_MAX_ - 1, modes},
 	[POLICY_CONNECT_TIMEOUT] = {"connect-timeout", UNIT_DURATION, false,
 				    5 * SECOND, 10, 5 * MINUTE},
 	[POLICY_CONNECT_ATTEMPTS] = {"connect-attempts", UNIT_COUNT, false, 3,
@@ -56,6 +72,10 @@ static const struct setting {
 	[POLICY_MAX_ENDPOINT_CONNECTIONS] = {"max-endpoint-connections",
 					     UNIT_COUNT, true, 0, 1,
 					     LIMIT_CONNECTIONS},
+	[POLICY_LOAD_BALANCING] = {"load-balancing", UNIT_NAME, false,
+				   POLICY_LEAST_CONNECTIONS, 0,
+				   POLICY_BALANCING_MAX_ - 1, balancings},
+	[POLICY_SLOW_START] = {"slow-start", UNIT_DURATION, true, 0, 100, HOUR},
 	[POLICY_TCP_KEEPALIVE] = {"tcp-keepalive", UNIT_DURATION, true,
 				  30 * SECOND, SECOND, 2 * HOUR},
 	[POLICY_TCP_USER_TIMEOUT] = {"tcp-user-timeout", UNIT_DURATION, true,
@@ -76,13 +96,6 @@ static const struct setting {
 	[POLICY_OUTLIER_PROBE] = {"outlier-probe", UNIT_SWITCH, false, 1, 0, 1},
 };
 static_assert(ARRAY_SIZE(settings) == POLICY_SETTING_MAX_, "one row each");
-
-static const char *const modes[] = {
-	[POLICY_MODE_AUTO] = "auto",
-	[POLICY_MODE_PROXY] = "proxy",
-	[POLICY_MODE_KERNEL] = "kernel",
-};
-static_assert(ARRAY_SIZE(modes) == POLICY_MODE_MAX_, "each has a name");
 
 static const struct {
 	const char *suffix;
@@ -176,8 +189,8 @@ static int parse_value(const struct setting *s, const char *value,
 		return parse_duration(value, ret_n);
 	case UNIT_SWITCH:
 		return parse_name(value, switches, ARRAY_SIZE(switches), ret_n);
-	case UNIT_MODE:
-		return parse_name(value, modes, ARRAY_SIZE(modes), ret_n);
+	case UNIT_NAME:
+		return parse_name(value, s->names, s->max + 1, ret_n);
 	}
 	return -EINVAL;
 }
@@ -199,8 +212,8 @@ static void format_value(const struct setting *s, uint32_t value,
 	case UNIT_SWITCH:
 		text_add(t, value ? "on" : "off");
 		return;
-	case UNIT_MODE:
-		text_add(t, modes[value]);
+	case UNIT_NAME:
+		text_add(t, s->names[value]);
 		return;
 	case UNIT_DURATION:
 		break;
@@ -222,9 +235,9 @@ static void format_allowed(const struct setting *s, struct text *t)
 		text_add(t, "on, off");
 		return;
 	}
-	if (s->unit == UNIT_MODE) {
-		for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
-			text_addf(t, "%s%s", i ? ", " : "", modes[i]);
+	if (s->unit == UNIT_NAME) {
+		for (size_t i = 0; i <= s->max; i++)
+			text_addf(t, "%s%s", i ? ", " : "", s->names[i]);
 		return;
 	}
 	format_value(s, s->min, t);

@@ -93,6 +93,7 @@ static void json_stats(const struct explained_endpoint *ep,
 	jout_string(t, "state", state_name(s->state));
 	jout_u64(t, "openConnections", s->open);
 	jout_bool(t, "full", s->full);
+	jout_u64(t, "sharePercent", s->share_percent);
 	jout_u64(t, "connections", s->connections);
 	jout_u64(t, "failures", s->failures);
 	jout_u64(t, "affinityClients", s->affinity_clients_n);

@@ -116,6 +116,9 @@ static void text_state(const struct px_endpoint_stats *s, uint64_t now_ms,
 	case PX_ENDPOINT_STATE_MAX_:
 		break;
 	}
+	if (s->share_percent < 100)
+		text_addf(t, ", in its slow start: %" PRIu32 "%% of its share",
+			  s->share_percent);
 	if (s->full)
 		text_add(t, ", full: max-endpoint-connections");
 	if (s->not_ejected_why)

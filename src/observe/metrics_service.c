@@ -54,6 +54,8 @@ static const struct column columns[] = {
 	       endpoints_n),
 	COLUMN("affinity_clients", "gauge", "clients that keep an endpoint",
 	       affinity_clients_n),
+	COLUMN("slow_start_endpoints", "gauge",
+	       "endpoints that get less than their share yet", slow_start_n),
 	COLUMN("ejected_endpoints", "gauge", "endpoints out of rotation now",
 	       ejected_n),
 };
@@ -148,6 +150,7 @@ static void add_to_others(struct px_service_stats *sum,
 	sum->bytes_out += s->bytes_out;
 	sum->endpoints_n += s->endpoints_n;
 	sum->ejected_n += s->ejected_n;
+	sum->slow_start_n += s->slow_start_n;
 	sum->affinity_clients_n += s->affinity_clients_n;
 }
 

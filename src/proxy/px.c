@@ -149,7 +149,8 @@ static int prepare_port(struct px *px, struct px_service *s,
 {
 	cleanup_(px_group_unrefp) struct px_group *group = NULL;
 	struct px_conf *c;
-	int r = px_eptable_set(px->endpoints, port, &group);
+	int r = px_eptable_set(px->endpoints, port, loop_now_ms(px->loop),
+			       &group);
 
 	if (r == 0)
 		r = array_reserve(&s->next, &s->next_room, s->next_n + 1,

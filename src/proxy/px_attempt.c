@@ -150,6 +150,8 @@ static bool choose(struct px_conn *c, const struct px_scope *scope,
 		.tried = c->tried,
 		.tried_n = c->tried_n,
 		.policy = &px_conn_conf(c)->policy,
+		.client = &c->client,
+		.turn = scope->turn,
 		.now_ms = now_ms,
 		.rnd = &c->worker->rnd,
 	};

@@ -39,6 +39,7 @@ static int add_scope(struct px_conf *c, const struct plan_port *port,
 {
 	struct px_scope *scope = &c->scope[s];
 
+	scope->turn = &c->group->turn[s];
 	/* One more: calloc(0) may be NULL. */
 	scope->endpoints =
 		calloc(port->in_scope_n[s] + 1, sizeof(*scope->endpoints));

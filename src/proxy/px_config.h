@@ -26,6 +26,7 @@ struct px_frontend {
 struct px_scope {
 	struct px_endpoint **endpoints; /* owned array of references */
 	uint32_t endpoints_n;
+	_Atomic uint32_t *turn; /* the group's */
 };
 
 struct px_conf {

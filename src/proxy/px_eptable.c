@@ -117,6 +117,8 @@ static struct px_endpoint *endpoint_new(struct px_group *g,
 	if (!ep)
 		return NULL;
 	ep->at = *at;
+	ep->hash = hash_bytes(at->addr.bytes, addr_bytes_n(at->addr.family),
+			      at->port);
 	ep->refs = 1;
 	ep->group = px_group_ref(g);
 	return ep;
@@ -233,6 +235,7 @@ int px_group_endpoint(const struct px_group *g, const struct sockad *at,
 struct draft {
 	struct px_endpoint **endpoints;
 	size_t n, kept_n;
+	uint64_t now_ms;
 	struct px_group *group; /* borrowed */
 };
 
@@ -269,6 +272,11 @@ static int draft_fill(struct draft *d, const struct plan_port *port)
 	return 0;
 }
 
+static void begin_slow_start(struct px_endpoint *ep, uint64_t now_ms)
+{
+	atomic_store_explicit(&ep->since_ms, now_ms, memory_order_relaxed);
+}
+
 /* Cannot fail any more: the group takes the draft's endpoints. */
 static void draft_commit(struct draft *d)
 {
@@ -276,6 +284,10 @@ static void draft_commit(struct draft *d)
 	struct px_endpoint **before = g->endpoints;
 	size_t before_n = g->endpoints_n;
 
+	for (size_t i = 0; d->kept_n > 0 && i < d->n; i++) {
+		if (find_endpoint(g, &d->endpoints[i]->at) != d->endpoints[i])
+			begin_slow_start(d->endpoints[i], d->now_ms);
+	}
 	g->endpoints = TAKE_PTR(d->endpoints);
 	g->endpoints_n = d->n;
 	add(&g->census, (d->n - d->kept_n) * ONE_ENDPOINT);
@@ -287,9 +299,10 @@ static void draft_commit(struct draft *d)
 	free(before);
 }
 
-static int set_endpoints(struct px_group *g, const struct plan_port *port)
+static int set_endpoints(struct px_group *g, const struct plan_port *port,
+			 uint64_t now_ms)
 {
-	cleanup_(draft_free) struct draft d = {.group = g};
+	cleanup_(draft_free) struct draft d = {.group = g, .now_ms = now_ms};
 	int r = draft_fill(&d, port);
 
 	if (r == 0)
@@ -332,7 +345,7 @@ static int set_affinity(struct px_eptable *t, struct px_group *g,
 }
 
 int px_eptable_set(struct px_eptable *t, const struct plan_port *port,
-		   struct px_group **ret_group)
+		   uint64_t now_ms, struct px_group **ret_group)
 {
 	struct px_group *g = px_eptable_find(t, port->name, port->family);
 	bool fresh = !g;
@@ -342,7 +355,7 @@ int px_eptable_set(struct px_eptable *t, const struct plan_port *port,
 		return r;
 	r = set_affinity(t, g, port);
 	if (r == 0)
-		r = set_endpoints(g, port);
+		r = set_endpoints(g, port, now_ms);
 	if (r < 0) {
 		if (fresh)
 			group_drop(groups_of(t, port->family), g);
@@ -395,6 +408,8 @@ void px_endpoint_read(const struct px_endpoint *ep, const struct policy *p,
 		.state = state_of(&o, now_ms),
 		.open = px_endpoint_open(ep),
 		.full = px_endpoint_is_full(ep, p),
+		.share_percent =
+			px_endpoint_share(ep, p, now_ms) * 100 / PX_SHARE_FULL,
 		.connections = load(&ep->connected),
 		.failures = load(&ep->failed),
 		.affinity_clients_n = atomic_load_explicit(
@@ -432,6 +447,37 @@ bool px_endpoint_is_full(const struct px_endpoint *ep, const struct policy *p)
 		       POLICY_MAX_ENDPOINT_CONNECTIONS);
 }
 
+uint32_t px_endpoint_share(const struct px_endpoint *ep, const struct policy *p,
+			   uint64_t now_ms)
+{
+	uint64_t ramp_ms = p->value[POLICY_SLOW_START];
+	uint64_t since_ms, gone_ms, share;
+
+	if (ramp_ms == 0)
+		return PX_SHARE_FULL;
+	since_ms = load(&ep->since_ms);
+	/* Threads read the clock at different moments. */
+	gone_ms = now_ms > since_ms ? now_ms - since_ms : 0;
+	if (since_ms == 0 || gone_ms >= ramp_ms)
+		return PX_SHARE_FULL;
+	share = PX_SHARE_FULL * gone_ms / ramp_ms;
+	return share < PX_SHARE_FULL / 10 ? PX_SHARE_FULL / 10 :
+					    (uint32_t)share;
+}
+
+uint32_t px_group_slow_n(const struct px_group *g, const struct policy *p,
+			 uint64_t now_ms)
+{
+	uint32_t n = 0;
+
+	if (!p->value[POLICY_SLOW_START])
+		return 0;
+	for (size_t i = 0; i < g->endpoints_n; i++)
+		n += px_endpoint_share(g->endpoints[i], p, now_ms) <
+		     PX_SHARE_FULL;
+	return n;
+}
+
 bool px_group_is_full(const struct px_group *g, const struct policy *p)
 {
 	return reaches(load(&g->open), p, POLICY_MAX_CONNECTIONS);
@@ -450,8 +496,10 @@ bool px_endpoint_enter(struct px_endpoint *ep, const struct policy *p,
 			return false;
 	} while (after.phase != before.phase &&
 		 !swap(&ep->outlier, &word, outlier_pack(&after)));
-	if (outlier_is_out(&before) && !outlier_is_out(&after))
+	if (outlier_is_out(&before) && !outlier_is_out(&after)) {
+		begin_slow_start(ep, now_ms);
 		subtract(&ep->group->census, ONE_SEAT);
+	}
 	*ret_role = role;
 	return true;
 }
@@ -479,8 +527,10 @@ static bool try_record(struct px_endpoint *ep, const struct policy *p,
 			subtract(&ep->group->census, ONE_SEAT);
 		return false;
 	}
-	if (v == OUTLIER_RETURN)
+	if (v == OUTLIER_RETURN) {
+		begin_slow_start(ep, now_ms);
 		subtract(&ep->group->census, ONE_SEAT);
+	}
 	*ret_verdict = v;
 	return true;
 }

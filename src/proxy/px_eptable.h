@@ -26,12 +26,15 @@ struct px_affinity_common;
 struct px_endpoint {
 	struct sockad at;
 	struct px_group *group; /* owned reference */
+	uint64_t hash;		/* of at; the same on every node */
 	_Atomic bool own;	/* plan_endpoint.own; the control thread's */
 	_Atomic uint32_t refs;
 	_Atomic uint32_t open;	    /* connections, connecting ones included */
 	_Atomic uint64_t outlier;   /* outlier_pack() */
 	_Atomic uint64_t connected; /* ever */
 	_Atomic uint64_t failed;    /* ever */
+	_Atomic uint64_t since_ms;  /* of the last join or return, the beginning
+				      of slow-start; 0: of neither */
 	_Atomic uint32_t last_verdict; /* enum outlier_verdict, of failures */
 	_Atomic uint32_t affinity_n;   /* clients that keep it */
 };
@@ -49,8 +52,9 @@ struct px_group {
 	_Atomic uint64_t census;
 	_Atomic uint64_t open, connected, failed;
 	_Atomic uint64_t ejections;
-	_Atomic uint64_t ejections_capped; /* CAPPED and LAST */
-	struct px_affinity *affinity;	   /* owned; NULL: never had any */
+	_Atomic uint64_t ejections_capped;	  /* CAPPED and LAST */
+	_Atomic uint32_t turn[SELECT_SCOPE_MAX_]; /* of round-robin */
+	struct px_affinity *affinity; /* owned; NULL: never had any */
 	/* The control thread's. */
 	char *name; /* plan_port.name; owned */
 	uint8_t family;
@@ -70,12 +74,13 @@ DEFINE_FREEP(struct px_eptable, px_eptable_free)
  * @port:	Read during the call only
  * @ret_group:	A reference, the caller's
  *
- * Endpoints that stay keep all of their state.  Those that left are no longer
- * ejected nor counted, whatever happens to their connections.
+ * Endpoints that stay keep all of their state.  Those that join such begin
+ * their slow start; where all are new, nobody is to be spared.  Those that left
+ * are no longer ejected nor counted, whatever happens to their connections.
  * Return: 0; -ENOMEM (the group is as it was)
  */
 int px_eptable_set(struct px_eptable *t, const struct plan_port *port,
-		   struct px_group **ret_group);
+		   uint64_t now_ms, struct px_group **ret_group);
 /* The plan names this port no more; nothing if it never did. */
 void px_eptable_drop(struct px_eptable *t, const char *name, uint8_t family);
 /* Return: NULL: none; borrowed from the table */
@@ -105,6 +110,9 @@ int px_group_endpoint(const struct px_group *g, const struct sockad *at,
 /* In any thread: a reading that need not be of one moment. */
 void px_group_read(const struct px_group *g,
 		   struct px_service_stats *ret_stats);
+/* How many endpoints are in their slow start; in the control thread. */
+uint32_t px_group_slow_n(const struct px_group *g, const struct policy *p,
+			 uint64_t now_ms);
 void px_endpoint_read(const struct px_endpoint *ep, const struct policy *p,
 		      uint64_t now_ms, struct px_endpoint_stats *ret_stats);
 
@@ -115,6 +123,16 @@ bool px_endpoint_is_out(const struct px_endpoint *ep);
 uint32_t px_endpoint_open(const struct px_endpoint *ep);
 /* Whether it has max-endpoint-connections. */
 bool px_endpoint_is_full(const struct px_endpoint *ep, const struct policy *p);
+/**
+ * px_endpoint_share() - How much of its share an endpoint gets: slow-start
+ *
+ * As Envoy's slow start with aggression 1: max(10 %, time since the beginning
+ * / slow-start).
+ * Return: a tenth of PX_SHARE_FULL at least
+ */
+#define PX_SHARE_FULL 1000u
+uint32_t px_endpoint_share(const struct px_endpoint *ep, const struct policy *p,
+			   uint64_t now_ms);
 /* Whether the Service port has max-connections. */
 bool px_group_is_full(const struct px_group *g, const struct policy *p);
 

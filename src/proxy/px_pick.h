@@ -2,9 +2,15 @@
 /*
  * px_pick.h - which endpoint gets the next connection
  *
- * Layer: proxy, private.  Of two endpoints drawn at random the one with fewer
- * open connections on this node (power of two choices), among those that are
- * in the rotation and that this connection has not tried yet.
+ * Layer: proxy, private.  Among those that are in the rotation and that this
+ * connection has not tried yet, by load-balancing:
+ *
+ *   least-connections  of two drawn at random the one with fewer open
+ *                      connections on this node (power of two choices)
+ *   round-robin        one after the other, all workers together
+ *   random             one drawn at random
+ *   source-hash        by the client's address; while the endpoints stay, the
+ *                      same one on every node
  */
 #pragma once
 
@@ -21,6 +27,8 @@ struct px_wish {
 	struct px_endpoint *const *tried;
 	size_t tried_n;
 	const struct policy *policy;
+	const struct addr *client; /* for source-hash */
+	_Atomic uint32_t *turn;	   /* for round-robin; the scope's */
 	uint64_t now_ms;
 	struct rnd *rnd;
 };

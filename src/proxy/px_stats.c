@@ -114,6 +114,7 @@ int px_endpoint_stats(const struct px *px, const char *port_name,
 }
 
 struct each_service {
+	const struct px *px;
 	px_service_stats_fn fn;
 	void *data;
 };
@@ -121,15 +122,19 @@ struct each_service {
 static void read_group(const struct px_group *g, void *data)
 {
 	const struct each_service *each = data;
+	const struct policy *p = policy_of(each->px, g);
 	struct px_service_stats s;
 
 	px_group_read(g, &s);
+	if (p)
+		s.slow_start_n =
+			px_group_slow_n(g, p, loop_now_ms(each->px->loop));
 	each->fn(g->name, g->family, &s, each->data);
 }
 
 void px_each_service(const struct px *px, px_service_stats_fn fn, void *data)
 {
-	struct each_service each = {.fn = fn, .data = data};
+	struct each_service each = {.px = px, .fn = fn, .data = data};
 
 	px_eptable_each(px->endpoints, read_group, &each);
 }

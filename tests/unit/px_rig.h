@@ -18,6 +18,7 @@ struct rig {
 	struct px_endpoint *endpoints[RIG_N]; /* references */
 	size_t endpoints_n;
 	uint32_t affinity_s; /* of the next rig_set() */
+	uint64_t set_ms;     /* when that is */
 };
 
 static inline struct sockad rig_at(uint8_t last)
@@ -45,7 +46,7 @@ static inline void rig_set(struct rig *r, const uint8_t *lasts, size_t n)
 	assert_true(n <= RIG_N);
 	for (size_t i = 0; i < n; i++)
 		endpoints[i].at = rig_at(lasts[i]);
-	assert_int_equal(px_eptable_set(r->table, &port, &group), 0);
+	assert_int_equal(px_eptable_set(r->table, &port, r->set_ms, &group), 0);
 	if (r->group)
 		px_group_unref(r->group);
 	r->group = group;
@@ -63,7 +64,7 @@ static inline void rig_open(struct rig *r, size_t n)
 {
 	uint8_t lasts[RIG_N];
 
-	*r = (struct rig){0};
+	*r = (struct rig){.set_ms = RIG_START_MS};
 	policy_init(&r->policy);
 	r->policy.value[POLICY_OUTLIER_CONSECUTIVE_FAILURES] = 1;
 	r->policy.value[POLICY_OUTLIER_BASE_EJECTION_TIME] = 30000;

@@ -389,9 +389,9 @@ static void every_option_that_is_set_is_written(void **state)
 static void no_option_of_run_is_forgotten(void **state)
 {
 	static const char *const values[] = {
-		"on",	      "3",	   "5s",       "1.2.3.4:80",
-		"10.0.0.0/8", "endpoints", "NodeCIDR", "debug",
-		"192.0.2.1",  "auto",	   "50%",      "name"};
+		"on",	     "3",	 "5s",	  "1.2.3.4:80", "10.0.0.0/8",
+		"endpoints", "NodeCIDR", "debug", "192.0.2.1",	"auto",
+		"50%",	     "random",	 "never", "name"};
 	static const char *const not_written[] = {"config",
 						  "write-config-to",
 						  "hostname-override",

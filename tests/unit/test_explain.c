@@ -38,6 +38,7 @@ static int setup(void **state)
 	ob->px.endpoint = a_sockad("10.244.1.1:8080");
 	ob->px.endpoint_stats = (struct px_endpoint_stats){
 		.state = PX_ENDPOINT_EJECTED,
+		.share_percent = 100,
 		.open = 3,
 		.connections = 120,
 		.failures = 7,
@@ -120,6 +121,20 @@ static void an_endpoint_in_rotation_says_why_it_stays(void **state)
 	text = explained(ob, "default/web");
 	assert_says(text, "; probed: one connection at a time until one "
 			  "succeeds\n");
+	free(text);
+}
+
+static void an_endpoint_says_why_it_gets_less(void **state)
+{
+	struct observing *ob = *state;
+	char *text;
+
+	ob->px.endpoint_stats.state = PX_ENDPOINT_IN;
+	ob->px.endpoint_stats.share_percent = 35;
+	ob->px.endpoint_stats.full = true;
+	text = explained(ob, "default/web");
+	assert_says(text, "in rotation, in its slow start: 35% of its share, "
+			  "full: max-endpoint-connections\n");
 	free(text);
 }
 
@@ -420,6 +435,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CLAIM(a_service_reads_from_frontend_to_endpoint),
 		CLAIM(an_endpoint_in_rotation_says_why_it_stays),
+		CLAIM(an_endpoint_says_why_it_gets_less),
 		CLAIM(a_closed_gate_is_told),
 		CLAIM(a_local_policy_shows_both_choices),
 		CLAIM(without_endpoints_the_verdict_is_told),

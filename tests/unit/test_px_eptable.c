@@ -235,7 +235,7 @@ static void without_memory_a_group_stays_as_it_was(void **state)
 	rig_open(&r, 2);
 	assert_int_equal(rig_fail(&r, 1), OUTLIER_EJECT);
 	while (scarce_left = failures_n,
-	       px_eptable_set(r.table, &port, &group) < 0) {
+	       px_eptable_set(r.table, &port, RIG_START_MS, &group) < 0) {
 		struct sockad at = rig_at(3);
 		struct px_endpoint *ep;
 
@@ -271,7 +271,7 @@ static void without_memory_there_is_no_new_group(void **state)
 	(void)state;
 	rig_open(&r, 1);
 	while (scarce_left = failures_n,
-	       px_eptable_set(r.table, &port, &group) < 0) {
+	       px_eptable_set(r.table, &port, RIG_START_MS, &group) < 0) {
 		scarce_left = UINT_MAX;
 		failures_n++;
 		assert_null(group);
@@ -305,7 +305,7 @@ static void groups_are_found_by_name_and_family(void **state)
 
 	(void)state;
 	rig_open(&r, 1);
-	assert_int_equal(px_eptable_set(r.table, &port, &six), 0);
+	assert_int_equal(px_eptable_set(r.table, &port, RIG_START_MS, &six), 0);
 	assert_ptr_equal(px_eptable_find(r.table, "default/web:http", AF_INET),
 			 r.group);
 	assert_ptr_equal(px_eptable_find(r.table, "default/web:http", AF_INET6),

@@ -22,6 +22,14 @@ enum policy_mode {
 	POLICY_MODE_MAX_,
 };
 
+enum policy_balancing {
+	POLICY_LEAST_CONNECTIONS,
+	POLICY_ROUND_ROBIN,
+	POLICY_RANDOM,
+	POLICY_SOURCE_HASH,
+	POLICY_BALANCING_MAX_,
+};
+
 enum policy_setting {
 	POLICY_MODE,		      /* enum policy_mode */
 	POLICY_CONNECT_TIMEOUT,	      /* ms, per attempt */
@@ -32,6 +40,8 @@ enum policy_setting {
 	POLICY_MAX_CONNECTION_AGE,    /* ms; 0: none */
 	POLICY_MAX_CONNECTIONS, /* of a port and family; count; 0: no limit */
 	POLICY_MAX_ENDPOINT_CONNECTIONS, /* count; 0: no limit */
+	POLICY_LOAD_BALANCING,		 /* enum policy_balancing */
+	POLICY_SLOW_START,		 /* ms; 0: off */
 	POLICY_TCP_KEEPALIVE,		 /* ms until the first probe; 0: off */
 	POLICY_TCP_USER_TIMEOUT,	 /* ms; 0: the kernel's */
 	POLICY_OUTLIER_CONSECUTIVE_FAILURES, /* count; 0: never eject */

@@ -70,7 +70,8 @@ enum px_endpoint_state {
 
 struct px_endpoint_stats {
 	enum px_endpoint_state state;
-	bool full; /* has max-endpoint-connections */
+	bool full;		/* has max-endpoint-connections */
+	uint32_t share_percent; /* below 100 in its slow start */
 	uint64_t open;
 	uint64_t connections;	     /* established, ever */
 	uint64_t failures;	     /* connect failures, ever */
@@ -85,5 +86,6 @@ struct px_service_stats {
 	uint64_t open, connections, failures, retries, exhausted, ejections;
 	uint64_t ejections_capped, limit_refused, bytes_in, bytes_out;
 	uint32_t endpoints_n, ejected_n;
+	uint32_t slow_start_n;	     /* endpoints in their slow start */
 	uint32_t affinity_clients_n; /* that keep an endpoint */
 };

@@ -83,7 +83,7 @@ def test_head_has_the_headers_alone(world, balanced):
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "OPTIONS"])
 def test_the_proxys_own_health_is_told_by_any_method(world, subject, path,
                                                      method):
-    assert subject
+    subject.barrier()
     code, headers, body = web.ask(world.node, "127.0.0.1", 10256, path, method)
     assert code == 200
     assert headers["Content-Type"] == "application/json"

@@ -26,9 +26,11 @@
  * frontends' elements can keep a chain busy (see nfp_floor.c).
  */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "nfp_affinity.h"
@@ -154,6 +156,89 @@ uint64_t nfp_affinity_id(const char *name)
 	if (!nfp_affinity_is_name(name))
 		return 0;
 	return hash_bytes(name, strlen(name), 0) | NFP_CHAIN_NAMED;
+}
+
+/* Cut the text behind the last dash off; NULL: there is none. */
+static char *cut_last(char *text)
+{
+	char *dash = strrchr(text, '-');
+
+	if (!dash)
+		return NULL;
+	*dash = '\0';
+	return dash + 1;
+}
+
+/* "10.244.1.5"; IPv6 with points for colons */
+static int parse_endpoint(char *addr, const char *port, uint8_t family,
+			  struct sockad *ret_at)
+{
+	char *end;
+	unsigned long n = strtoul(port, &end, 10);
+
+	for (char *c = addr; family == AF_INET6 && *c; c++) {
+		if (*c == '.')
+			*c = ':';
+	}
+	if (*end || n == 0 || n > UINT16_MAX ||
+	    addr_parse(addr, &ret_at->addr) < 0 ||
+	    ret_at->addr.family != family)
+		return -EINVAL;
+	ret_at->port = (uint16_t)n;
+	return 0;
+}
+
+static int parse_protocol(const char *name)
+{
+	for (unsigned int i = 0; i < PROTOCOL_MAX_; i++) {
+		if (strcmp(name, protocol_name(i)) == 0)
+			return protocol_number(i);
+	}
+	return -EINVAL;
+}
+
+/* From the end: names of Services may look like anything. */
+bool nfp_affinity_member_parse(const char *name,
+			       struct nfp_affinity_member *ret_member)
+{
+	const size_t prefix_n = strlen(SET_PREFIX);
+	struct nfp_affinity_member m = {.protocol = -EINVAL};
+	char rest[NFP_AFFINITY_NAME_BYTES];
+	char *addr, *port, *protocol;
+	int n;
+
+	if (!has_prefix(name, SET_PREFIX))
+		return false;
+	n = snprintf(rest, sizeof(rest), "%s", name + prefix_n);
+	if (n >= (int)sizeof(rest))
+		return false;
+	port = cut_last(rest);
+	addr = port ? cut_last(rest) : NULL;
+	if (!addr ||
+	    parse_endpoint(addr, port, rest[0] == '4' ? AF_INET : AF_INET6,
+			   &m.at) < 0)
+		return false;
+	strcpy(m.of, rest);
+	protocol = cut_last(rest); /* the Service's port, rather */
+	if (protocol)
+		protocol = cut_last(rest);
+	if (protocol)
+		m.protocol = parse_protocol(protocol);
+	if (m.protocol < 0)
+		return false;
+	*ret_member = m;
+	return true;
+}
+
+uint64_t nfp_affinity_lead_id(const struct nfp_affinity_member *m,
+			      enum select_scope scope, enum plan_masquerade how)
+{
+	char name[NFP_AFFINITY_NAME_BYTES + 64];
+
+	snprintf(name, sizeof(name), "%s%s%s",
+		 scope == SELECT_SCOPE_LOCAL ? LOCAL_PREFIX : CLUSTER_PREFIX,
+		 m->of, nfp_masquerade_suffix(how));
+	return nfp_affinity_id(name);
 }
 
 bool nfp_affinity_is_id(uint64_t chain)

@@ -43,6 +43,21 @@ bool nfp_affinity_is_id(uint64_t chain);
  * not an endpoint's. */
 bool nfp_affinity_set_define(const char *name, struct nfp_set *ret_def);
 
+/* What the name of an endpoint's set says. */
+struct nfp_affinity_member {
+	char of[NFP_AFFINITY_NAME_BYTES]; /* "4-default/web-tcp-80" */
+	int protocol;			  /* IPPROTO_* */
+	struct sockad at;
+};
+
+/* Return: false: it is no such name */
+bool nfp_affinity_member_parse(const char *name,
+			       struct nfp_affinity_member *ret_member);
+/* The id of a chain of the same port. */
+uint64_t nfp_affinity_lead_id(const struct nfp_affinity_member *m,
+			      enum select_scope scope,
+			      enum plan_masquerade how);
+
 /* Whether two ports have the same sets, chains and rules; either may be NULL. */
 bool nfp_affinity_same(const struct plan_port *a, const struct plan_port *b);
 

@@ -405,6 +405,22 @@ bool nfp_element_slot(const struct nfp_element *e, int protocol,
 	return true;
 }
 
+bool nfp_element_frontend(const struct nfp_element *e, int protocol,
+			  struct sockad *ret_frontend)
+{
+	enum nfp_set_kind kind = nfp_set_kind(e->set);
+	bool node_port = kind == NFP_SET_NODE_PORTS_INSIDE ||
+			 kind == NFP_SET_NODE_PORTS_OUTSIDE;
+	uint8_t family = nfp_set_family(e->set);
+	const uint8_t *key = e->key;
+
+	if ((!node_port && kind != NFP_SET_INSIDE && kind != NFP_SET_OUTSIDE) ||
+	    key[node_port ? 0 : addr_bytes_n(family)] != protocol)
+		return false;
+	take_at(&key, family, !node_port, MNL_ALIGN(1), ret_frontend);
+	return true;
+}
+
 /* How the elements of a set look. */
 struct form {
 	uint32_t key_n, value_n; /* bytes; a verdict's value has none */

@@ -60,6 +60,11 @@ bool nfp_element_shared(const struct nfp_element *e);
 bool nfp_element_slot(const struct nfp_element *e, int protocol,
 		      struct sockad *ret_frontend, struct sockad *ret_endpoint);
 
+/* Whether it is a frontend of this protocol that leads to a chain, and which;
+ * node ports by the unspecified address. */
+bool nfp_element_frontend(const struct nfp_element *e, int protocol,
+			  struct sockad *ret_frontend);
+
 /* Write one; @with_value: as a new one, else to delete it. */
 void nfp_element_emit(struct nfp_emitter *m, const struct nfp_element *e,
 		      bool with_value);

@@ -38,6 +38,7 @@
 #include "nfp_affinity.h"
 #include "nfp_elements.h"
 #include "nfp_floor.h"
+#include "nfp_held.h"
 #include "nfp_readback.h"
 #include "nfp_skeleton.h"
 #include "nfp_users.h"
@@ -103,18 +104,6 @@ void nfp_floor_set_held(struct nfp_floor *f, nfp_held_fn fn, void *data)
 {
 	f->held = fn;
 	f->held_data = data;
-}
-
-static void tell_held(const struct nfp_floor *f,
-		      const struct nfp_elements *list)
-{
-	struct sockad frontend, endpoint;
-
-	for (size_t i = 0; f->held && i < list->n; i++) {
-		if (nfp_element_slot(&list->items[i], IPPROTO_UDP, &frontend,
-				     &endpoint))
-			f->held(&frontend, &endpoint, f->held_data);
-	}
 }
 
 void nfp_floor_counts(const struct nfp_floor *f,
@@ -667,7 +656,8 @@ int nfp_floor_sync(struct nfp_floor *f, const struct nfp_options *o,
 	r = nfp_readback(NFP_READBACK_ATTEMPTS, &rb, e);
 	if (r < 0)
 		return r;
-	tell_held(f, &rb.elements);
+	if (f->held)
+		nfp_held_tell(&rb, f->held, f->held_data);
 	r = write_sync(f, b, &c, &rb, o, was_in_sync);
 	if (r < 0)
 		return errf(e, r, "floor: out of memory");

@@ -248,12 +248,35 @@ def test_a_flow_that_is_older_than_its_service_finds_it(own, flow, a, world,
     f.becomes("udp-a")
 
 
+@pytest.mark.parametrize("affinity", ["None", "ClientIP"])
 def test_a_service_that_went_while_nobody_looked_is_cut_at_the_start(
-        own, flow, a, b, world, family):
-    dns, stays = Dns(world, family), Dns(world, family)
+        own, flow, a, b, world, family, affinity):
+    dns, stays = (Dns(world, family, sessionAffinity=affinity)
+                  for _ in range(2))
     own.apply(*dns.to(a))
     own.apply(*stays.to(b))
     gone, other = flow(dns.at), flow(stays.at)
+    gone.becomes("udp-a")
+    other.becomes("udp-b")
+    own.daemon.stop()
+    own.manifests.delete(dns.service)
+    own.start()
+    gone.becomes("silent", "refused", "unreachable")
+    assert other.ask() == "udp-b"
+    own.apply(dns.service)  # for whoever cleans up
+
+
+def test_a_node_port_with_affinity_that_went_while_nobody_looked_is_cut(
+        own, flow, a, b, world, family):
+    ports = [world.node_port() for _ in range(2)]
+    dns, stays = (Dns(world, family, port=("p", 53, "UDP", port),
+                      kind="NodePort", externalTrafficPolicy=policy,
+                      sessionAffinity="ClientIP")
+                  for port, policy in zip(ports, ("Local", "Cluster")))
+    own.apply(*dns.to(a))
+    own.apply(*stays.to(b))
+    gone, other = (flow((world.node.addr(family), port), world.external)
+                   for port in ports)
     gone.becomes("udp-a")
     other.becomes("udp-b")
     own.daemon.stop()

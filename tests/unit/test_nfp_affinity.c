@@ -460,10 +460,51 @@ static void a_name_tells_what_it_is_of(void **state)
 	assert_int_equal(def.key[0], NFP_FIELD_IP6_SADDR);
 }
 
+static void the_name_of_a_set_says_its_endpoint_and_its_chains(void **state)
+{
+	static const char *const others[] = {
+		"affinity4-",
+		"affinity4-default/web-tcp-80",
+		"affinity4-default/web-tcp-80-10.244.1.2-0",
+		"affinity4-default/web-tcp-80-fd00..2-8080",
+		"affinity6-default/web-tcp-80-10.244.1.2-8080",
+		"affinity4-default/web-icmp-80-10.244.1.2-8080",
+		"affinity4-10.244.1.2-8080",
+		"affinity-cluster4-default/web-tcp-80",
+		"cluster4-3",
+	};
+	struct service_plan *sp =
+		rig_service("default/a-tcp-1", PROTOCOL_UDP, AF_INET6);
+	struct plan_port *p = &sp->ports[0];
+	const struct sockad ep = at("[fd00:244::2]:53");
+	char name[NFP_AFFINITY_NAME_BYTES], chain[NFP_AFFINITY_NAME_BYTES];
+	struct nfp_affinity_member m;
+
+	(void)state;
+	p->port = 5353;
+	assert_true(nfp_affinity_member_parse(
+		nfp_affinity_endpoint_name(p, &ep, name), &m));
+	assert_int_equal(sockad_compare(&m.at, &ep), 0);
+	assert_int_equal(m.protocol, IPPROTO_UDP);
+	for (unsigned int s = 0; s < SELECT_SCOPE_MAX_; s++) {
+		for (unsigned int how = 0; how < PLAN_MASQUERADE_MAX_; how++)
+			assert_true(nfp_affinity_lead_id(&m, s, how) ==
+				    nfp_affinity_id(nfp_affinity_chain_name(
+					    p, s, how, chain)));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		if (nfp_affinity_member_parse(others[i], &m))
+			fail_msg("taken: %s", others[i]);
+	}
+	service_plan_free(sp);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_name_tells_what_it_is_of),
+		cmocka_unit_test(
+			the_name_of_a_set_says_its_endpoint_and_its_chains),
 		cmocka_unit_test(it_lists_as_its_example),
 		cmocka_unit_test(over_ipv6_and_udp_it_loads_again),
 		cmocka_unit_test(

@@ -73,8 +73,7 @@ DEFINE_FREEP(struct nfp, nfp_free)
  * nfp_set_held() - Be told what flows an earlier plan sent where
  * @fn:		In nfp_sync(), for each UDP frontend (of node ports: the
  *		unspecified address) and endpoint that the table held before it;
- *		none of sets above NFP_READBACK_ELEMENTS, and none of Services
- *		with session affinity, whose endpoints are rules
+ *		none of sets above NFP_READBACK_ELEMENTS
  */
 typedef void (*nfp_held_fn)(const struct sockad *frontend,
 			    const struct sockad *endpoint, void *data);

@@ -30,6 +30,7 @@
 #include "nfp_expr.h"
 #include "nfp_socket.h"
 #include "nodesplice/base/mem.h"
+#include "nodesplice/nft/conntrack.h"
 #include "nodesplice/nft/probe.h"
 #include "probe_conflicts.h"
 
@@ -398,6 +399,23 @@ static void probe_option(struct nfp_findings *f, const char *name, int family,
 		 consequence);
 }
 
+/* An unknown subsystem of nfnetlink is an invalid request to the kernel
+ * (nfnetlink_rcv_msg()), which has tried to load it. */
+static void probe_conntrack(struct nfp_findings *f)
+{
+	struct nfp_finding *added = nfp_finding_add(f, "list of connections");
+	int r = conntrack_load();
+
+	if (!added || r == 0)
+		return;
+	added->verdict = NFP_FINDING_MISSING;
+	snprintf(added->sentence, sizeof(added->sentence),
+		 "%s: UDP flows stay with endpoints that are gone",
+		 r == -EINVAL ? "the kernel has no nf_conntrack_netlink" :
+		 r == -EPERM  ? "CAP_NET_ADMIN is missing" :
+				strerror(-r));
+}
+
 /* Heartbeats go there; without, that family's gate stays closed. */
 static void probe_loopback6(struct nfp_findings *f)
 {
@@ -430,5 +448,6 @@ void nfp_probe(const struct nfp_options *o, struct nfp_findings *ret_findings)
 		     SOL_IPV6, IPV6_TRANSPARENT, NFP_FINDING_MISSING,
 		     "IPv6 goes by kernel DNAT alone, IPv4 through the proxy");
 	probe_loopback6(ret_findings);
+	probe_conntrack(ret_findings);
 	probe_conflicts(o, ret_findings);
 }

@@ -11,6 +11,16 @@ static const struct nfp_options options = {
 	.route_table = 20015,
 };
 
+static int conntrack_error; /* 0: ask the kernel */
+
+int __real_conntrack_load(void);
+int __wrap_conntrack_load(void);
+
+int __wrap_conntrack_load(void)
+{
+	return conntrack_error ? conntrack_error : __real_conntrack_load();
+}
+
 static struct nfp_findings probe(void)
 {
 	struct nfp_findings f;
@@ -54,6 +64,21 @@ static void fit_machine_has_no_complaint_and_is_not_changed(void **state)
 		expect(&f, f.items[i].name, NFP_FINDING_OK, "");
 	rules = netns_run("nft list ruleset; ip rule show priority 20");
 	assert_string_equal(rules, "");
+}
+
+static void a_kernel_without_a_list_of_connections_is_told(void **state)
+{
+	struct nfp_findings f;
+
+	(void)state;
+	netns_enter();
+	conntrack_error = -EINVAL;
+	f = probe();
+	conntrack_error = 0;
+	expect(&f, "list of connections", NFP_FINDING_MISSING,
+	       "nf_conntrack_netlink: UDP flows stay");
+	f = probe();
+	expect(&f, "list of connections", NFP_FINDING_OK, "");
 }
 
 static void kube_proxy_is_found_in_both_of_its_modes(void **state)
@@ -228,6 +253,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			fit_machine_has_no_complaint_and_is_not_changed),
+		cmocka_unit_test(
+			a_kernel_without_a_list_of_connections_is_told),
 		cmocka_unit_test(kube_proxy_is_found_in_both_of_its_modes),
 		cmocka_unit_test(
 			kube_proxy_is_found_in_the_tables_of_iptables_legacy),

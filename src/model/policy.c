@@ -35,6 +35,14 @@ static const char *const balancings[] = {
 };
 static_assert(ARRAY_SIZE(balancings) == POLICY_BALANCING_MAX_, "the same");
 
+static const char *const closings[] = {
+	[POLICY_CLOSE_NEVER] = "never",
+	[POLICY_CLOSE_EJECTED] = "ejected",
+	[POLICY_CLOSE_REMOVED] = "removed",
+	[POLICY_CLOSE_EJECTED_OR_REMOVED] = "ejected-or-removed",
+};
+static_assert(ARRAY_SIZE(closings) == POLICY_CLOSING_MAX_, "the same");
+
 /*
  * Defaults: Envoy's where Envoy has the setting (connect_timeout 5s,
  * idle_timeout 1h, outlier_detection 5 / 10s / 30s / 300s), but for
@@ -76,6 +84,9 @@ static const struct setting {
 				   POLICY_LEAST_CONNECTIONS, 0,
 				   POLICY_BALANCING_MAX_ - 1, balancings},
 	[POLICY_SLOW_START] = {"slow-start", UNIT_DURATION, true, 0, 100, HOUR},
+	[POLICY_CLOSE_CONNECTIONS] = {"close-connections", UNIT_NAME, false,
+				      POLICY_CLOSE_NEVER, 0,
+				      POLICY_CLOSING_MAX_ - 1, closings},
 	[POLICY_TCP_KEEPALIVE] = {"tcp-keepalive", UNIT_DURATION, true,
 				  30 * SECOND, SECOND, 2 * HOUR},
 	[POLICY_TCP_USER_TIMEOUT] = {"tcp-user-timeout", UNIT_DURATION, true,

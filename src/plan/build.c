@@ -173,6 +173,22 @@ static int build_serving(struct plan_port *pp, const struct selection *sel)
 	return 0;
 }
 
+static int build_known(struct plan_port *pp, const struct selection *sel,
+		       const struct service_plan *sp)
+{
+	uint32_t closing = sp->policy.value[POLICY_CLOSE_CONNECTIONS];
+
+	if (pp->protocol != PROTOCOL_TCP || !sp->proxied ||
+	    !(closing & POLICY_CLOSE_REMOVED) || sel->left_out_n > 0)
+		return 0;
+	pp->known = calloc(sel->candidates_n + 1, sizeof(*pp->known));
+	if (!pp->known)
+		return -ENOMEM;
+	for (size_t i = 0; i < sel->candidates_n; i++)
+		pp->known[pp->known_n++] = sel->candidates[i].at;
+	return 0;
+}
+
 static int range_compare(const void *a, const void *b)
 {
 	return cidr_compare(a, b);
@@ -422,6 +438,8 @@ static int build_port(struct building *b, struct plan_port *pp, size_t port,
 	r = build_endpoints(pp, &sel, b->ctx);
 	if (r == 0)
 		r = build_serving(pp, &sel);
+	if (r == 0)
+		r = build_known(pp, &sel, b->sp);
 	if (r == 0)
 		r = tell_left_out(b->sp, pp, sel.left_out_n);
 	selection_free(&sel);

@@ -12,6 +12,7 @@ void service_plan_free(struct service_plan *sp)
 		free(sp->ports[i].name);
 		free(sp->ports[i].endpoints);
 		free(sp->ports[i].serving);
+		free(sp->ports[i].known);
 		free(sp->ports[i].frontends);
 		free(sp->ports[i].source_ranges);
 	}
@@ -45,21 +46,32 @@ static bool endpoints_equal(const struct plan_endpoint *a,
 	       a->own == b->own && memcmp(a->in, b->in, sizeof(a->in)) == 0;
 }
 
+static bool sockads_equal(const struct sockad *a, size_t a_n,
+			  const struct sockad *b, size_t b_n)
+{
+	if (a_n != b_n || !a != !b)
+		return false;
+	for (size_t i = 0; i < a_n; i++) {
+		if (sockad_compare(&a[i], &b[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
 static bool ports_equal(const struct plan_port *a, const struct plan_port *b)
 {
 	if (strcmp(a->name, b->name) != 0 || a->protocol != b->protocol ||
 	    a->family != b->family || a->port != b->port ||
-	    a->endpoints_n != b->endpoints_n || a->serving_n != b->serving_n ||
+	    a->endpoints_n != b->endpoints_n ||
+	    !sockads_equal(a->serving, a->serving_n, b->serving,
+			   b->serving_n) ||
+	    !sockads_equal(a->known, a->known_n, b->known, b->known_n) ||
 	    a->frontends_n != b->frontends_n ||
 	    a->source_ranges_n != b->source_ranges_n ||
 	    a->affinity_s != b->affinity_s)
 		return false;
 	for (size_t i = 0; i < a->endpoints_n; i++) {
 		if (!endpoints_equal(&a->endpoints[i], &b->endpoints[i]))
-			return false;
-	}
-	for (size_t i = 0; i < a->serving_n; i++) {
-		if (sockad_compare(&a->serving[i], &b->serving[i]) != 0)
 			return false;
 	}
 	for (size_t i = 0; i < a->frontends_n; i++) {

@@ -260,6 +260,9 @@ static void end_changes(struct px *px, const struct plan_changes *changes,
 			commit_service(px, s);
 		else if (s)
 			abort_service(px, s);
+		if (commit)
+			px_eptable_judge_left(px->endpoints, key,
+					      changes->items[i].after);
 	}
 }
 
@@ -383,6 +386,8 @@ int px_start(struct loop *control, const struct px_options *o,
 	if (r < 0)
 		return r;
 	r = px_eptable_new(&px->endpoints);
+	if (r == 0)
+		px->shared.cuts = px_eptable_cuts(px->endpoints);
 	if (r == 0)
 		r = mailbox_new(control, on_ack, px, &px->shared.control);
 	if (r < 0)

@@ -322,10 +322,16 @@ static void on_work(struct loop_deferred *d)
 		conn_run(c);
 }
 
+static uint8_t cuts_of(const struct px_endpoint *ep)
+{
+	return (uint8_t)atomic_load_explicit(&ep->cuts, memory_order_relaxed);
+}
+
 void px_conn_open(struct px_conn *c)
 {
 	px_count(&c->worker->stats.connecting, -(uint64_t)1);
 	c->state = PX_CONN_OPEN;
+	c->cuts = cuts_of(c->endpoint);
 	c->moved_ms = loop_now_ms(c->worker->loop);
 	c->age_due_ms =
 		px_age_due_ms(px_conn_setting(c, POLICY_MAX_CONNECTION_AGE),
@@ -480,4 +486,17 @@ void px_conn_reset_all(struct px_worker *w)
 {
 	while (w->conn_list)
 		px_conn_close(w->conn_list, true);
+}
+
+void px_conn_close_cut(struct px_worker *w)
+{
+	struct px_conn *next;
+
+	for (struct px_conn *c = w->conn_list; c; c = next) {
+		next = c->next;
+		if (c->state != PX_CONN_OPEN || c->cuts == cuts_of(c->endpoint))
+			continue;
+		px_count(&w->stats.endpoint_closed, 1);
+		px_conn_close(c, true);
+	}
 }

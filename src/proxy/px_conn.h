@@ -58,6 +58,8 @@ struct px_conn {
 	bool queued;   /* work is deferred */
 	bool hurried;  /* the present attempt has less than connect-timeout */
 	bool asked;    /* the client was the last to send */
+	uint8_t cuts;  /* of its endpoint when it was opened, as far as it fits:
+			  no endpoint has 256 of them between two ticks */
 	uint8_t tried_n;
 	struct px_endpoint *tried[PX_ATTEMPTS_MAX]; /* the conf's */
 };
@@ -74,6 +76,10 @@ void px_conn_accept(struct px_worker *w, int fd, enum px_entry entry,
 
 /* Reset every connection of the worker. */
 void px_conn_reset_all(struct px_worker *w);
+
+/* Reset those whose endpoint's connections are to be closed since they began:
+ * close-connections. */
+void px_conn_close_cut(struct px_worker *w);
 
 /* User memory of one idle connection. */
 size_t px_conn_bytes(void);

@@ -18,7 +18,8 @@
  * counts for the group's ejections any more.
  *
  * Relaxed order throughout: each word is complete in itself, and no other
- * memory is published by it.  Only the reference counts order what they free.
+ * memory is published by it.  Only the reference counts order what they free,
+ * and what px_left.c says of closing connections.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -26,12 +27,15 @@
 
 #include "px_affinity.h"
 #include "px_eptable.h"
+#include "px_left.h"
 
 #define ONE_ENDPOINT (1ull << 32)
 #define ONE_SEAT     1ull
 
 struct px_eptable {
 	struct px_group *groups4, *groups6; /* by name; owned references */
+	struct px_endpoint *left;	    /* list of owned references */
+	_Atomic uint32_t cuts;
 	struct px_affinity_common affinity;
 };
 
@@ -93,7 +97,7 @@ void px_endpoint_unref(struct px_endpoint *ep)
 }
 DEFINE_FREEP(struct px_endpoint, px_endpoint_unref)
 
-static int group_new(const char *name, uint8_t family,
+static int group_new(const char *name, uint8_t family, _Atomic uint32_t *cuts,
 		     struct px_group **ret_group)
 {
 	cleanup_(px_group_unrefp) struct px_group *g = calloc(1, sizeof(*g));
@@ -102,6 +106,7 @@ static int group_new(const char *name, uint8_t family,
 		return -ENOMEM;
 	g->refs = 1;
 	g->family = family;
+	g->cuts = cuts;
 	g->name = strdup(name);
 	if (!g->name)
 		return -ENOMEM;
@@ -124,8 +129,9 @@ static struct px_endpoint *endpoint_new(struct px_group *g,
 	return ep;
 }
 
-/* Out of the plan: state, seat and the table's reference. */
-static void endpoint_leave(struct px_endpoint *ep)
+/* Out of the plan: state, seat and the table's reference, which goes to the
+ * list of those that left if their connections may have to be closed. */
+static void endpoint_leave(struct px_endpoint *ep, struct px_endpoint **left)
 {
 	const struct outlier gone = {.phase = OUTLIER_GONE};
 	struct outlier o = outlier_unpack(atomic_exchange_explicit(
@@ -133,7 +139,7 @@ static void endpoint_leave(struct px_endpoint *ep)
 
 	subtract(&ep->group->census,
 		 ONE_ENDPOINT + (outlier_is_out(&o) ? ONE_SEAT : 0));
-	px_endpoint_unref(ep);
+	px_left_add(left, ep);
 }
 
 int px_eptable_new(struct px_eptable **ret_table)
@@ -151,8 +157,9 @@ static struct px_group **groups_of(struct px_eptable *t, uint8_t family)
 	return family == AF_INET ? &t->groups4 : &t->groups6;
 }
 
-static void group_drop(struct px_group **groups, struct px_group *g)
+static void group_drop(struct px_eptable *t, struct px_group *g)
 {
+	struct px_group **groups = groups_of(t, g->family);
 	struct px_endpoint **endpoints = TAKE_PTR(g->endpoints);
 	size_t n = g->endpoints_n;
 
@@ -161,7 +168,7 @@ static void group_drop(struct px_group **groups, struct px_group *g)
 	if (g->affinity)
 		px_affinity_set_timeout(g->affinity, 0);
 	for (size_t i = 0; i < n; i++)
-		endpoint_leave(endpoints[i]);
+		endpoint_leave(endpoints[i], &t->left);
 	free(endpoints);
 	px_group_unref(g);
 }
@@ -169,9 +176,10 @@ static void group_drop(struct px_group **groups, struct px_group *g)
 void px_eptable_free(struct px_eptable *t)
 {
 	while (t->groups4)
-		group_drop(&t->groups4, t->groups4);
+		group_drop(t, t->groups4);
 	while (t->groups6)
-		group_drop(&t->groups6, t->groups6);
+		group_drop(t, t->groups6);
+	px_left_forget_all(&t->left);
 	free(t);
 }
 
@@ -190,7 +198,7 @@ void px_eptable_drop(struct px_eptable *t, const char *name, uint8_t family)
 	struct px_group *g = px_eptable_find(t, name, family);
 
 	if (g)
-		group_drop(groups_of(t, family), g);
+		group_drop(t, g);
 }
 
 void px_eptable_each(const struct px_eptable *t, px_group_fn fn, void *data)
@@ -199,6 +207,17 @@ void px_eptable_each(const struct px_eptable *t, px_group_fn fn, void *data)
 		fn(g, data);
 	for (const struct px_group *g = t->groups6; g; g = g->hh.next)
 		fn(g, data);
+}
+
+const _Atomic uint32_t *px_eptable_cuts(const struct px_eptable *t)
+{
+	return &t->cuts;
+}
+
+void px_eptable_judge_left(struct px_eptable *t, const char *key,
+			   const struct service_plan *plan)
+{
+	px_left_judge(&t->left, key, plan);
 }
 
 static int compare_at(const void *key, const void *item)
@@ -236,7 +255,8 @@ struct draft {
 	struct px_endpoint **endpoints;
 	size_t n, kept_n;
 	uint64_t now_ms;
-	struct px_group *group; /* borrowed */
+	struct px_group *group;	   /* borrowed */
+	struct px_endpoint **left; /* px_eptable.left */
 };
 
 static void draft_free(struct draft *d)
@@ -294,20 +314,23 @@ static void draft_commit(struct draft *d)
 	d->n = 0;
 	for (size_t i = 0; i < before_n; i++) {
 		if (find_endpoint(g, &before[i]->at) != before[i])
-			endpoint_leave(before[i]);
+			endpoint_leave(before[i], d->left);
 	}
 	free(before);
 }
 
-static int set_endpoints(struct px_group *g, const struct plan_port *port,
-			 uint64_t now_ms)
+static int set_endpoints(struct px_eptable *t, struct px_group *g,
+			 const struct plan_port *port, uint64_t now_ms)
 {
-	cleanup_(draft_free) struct draft d = {.group = g, .now_ms = now_ms};
+	cleanup_(draft_free) struct draft d = {
+		.group = g, .now_ms = now_ms, .left = &t->left};
 	int r = draft_fill(&d, port);
 
-	if (r == 0)
-		draft_commit(&d);
-	return r;
+	if (r < 0)
+		return r;
+	g->closes_removed = port->known != NULL;
+	draft_commit(&d);
+	return 0;
 }
 
 static int add_group(struct px_eptable *t, const struct plan_port *port,
@@ -315,7 +338,7 @@ static int add_group(struct px_eptable *t, const struct plan_port *port,
 {
 	cleanup_(px_group_unrefp) struct px_group *g = NULL;
 	struct px_group **groups = groups_of(t, port->family);
-	int r = group_new(port->name, port->family, &g);
+	int r = group_new(port->name, port->family, &t->cuts, &g);
 
 	if (r < 0)
 		return r;
@@ -355,10 +378,10 @@ int px_eptable_set(struct px_eptable *t, const struct plan_port *port,
 		return r;
 	r = set_affinity(t, g, port);
 	if (r == 0)
-		r = set_endpoints(g, port, now_ms);
+		r = set_endpoints(t, g, port, now_ms);
 	if (r < 0) {
 		if (fresh)
-			group_drop(groups_of(t, port->family), g);
+			group_drop(t, g);
 		return r;
 	}
 	*ret_group = px_group_ref(g);
@@ -535,13 +558,18 @@ static bool try_record(struct px_endpoint *ep, const struct policy *p,
 	return true;
 }
 
-static void count_verdict(struct px_endpoint *ep, enum outlier_verdict v)
+static void count_verdict(struct px_endpoint *ep, const struct policy *p,
+			  enum outlier_verdict v)
 {
+	uint32_t closing = p->value[POLICY_CLOSE_CONNECTIONS];
+
 	atomic_store_explicit(&ep->last_verdict, v, memory_order_relaxed);
 	if (v == OUTLIER_EJECT || v == OUTLIER_EJECT_ON)
 		add(&ep->group->ejections, 1);
 	else if (v == OUTLIER_CAPPED || v == OUTLIER_LAST)
 		add(&ep->group->ejections_capped, 1);
+	if (v == OUTLIER_EJECT && (closing & POLICY_CLOSE_EJECTED))
+		px_endpoint_cut(ep);
 }
 
 enum outlier_verdict px_endpoint_report(struct px_endpoint *ep,
@@ -562,7 +590,7 @@ enum outlier_verdict px_endpoint_report(struct px_endpoint *ep,
 	if (outcome == OUTLIER_FAILED) {
 		add(&ep->failed, 1);
 		add(&ep->group->failed, 1);
-		count_verdict(ep, v);
+		count_verdict(ep, p, v);
 	}
 	px_endpoint_closed(ep);
 	return v;

@@ -35,8 +35,10 @@ struct px_endpoint {
 	_Atomic uint64_t failed;    /* ever */
 	_Atomic uint64_t since_ms;  /* of the last join or return, the beginning
 				      of slow-start; 0: of neither */
+	_Atomic uint32_t cuts; /* times its connections were to be closed */
 	_Atomic uint32_t last_verdict; /* enum outlier_verdict, of failures */
 	_Atomic uint32_t affinity_n;   /* clients that keep it */
+	struct px_endpoint *next_left; /* of px_eptable's list; its alone */
 };
 
 /* Counters of a Service port that px_conn.c writes itself. */
@@ -55,11 +57,13 @@ struct px_group {
 	_Atomic uint64_t ejections_capped;	  /* CAPPED and LAST */
 	_Atomic uint32_t turn[SELECT_SCOPE_MAX_]; /* of round-robin */
 	struct px_affinity *affinity; /* owned; NULL: never had any */
+	_Atomic uint32_t *cuts;	      /* px_eptable_cuts(); borrowed */
 	/* The control thread's. */
 	char *name; /* plan_port.name; owned */
 	uint8_t family;
 	struct px_endpoint **endpoints; /* sorted by at; owned references */
 	size_t endpoints_n;
+	bool closes_removed; /* plan_port.known is known */
 	UT_hash_handle hh;
 };
 
@@ -83,6 +87,20 @@ int px_eptable_set(struct px_eptable *t, const struct plan_port *port,
 		   uint64_t now_ms, struct px_group **ret_group);
 /* The plan names this port no more; nothing if it never did. */
 void px_eptable_drop(struct px_eptable *t, const char *name, uint8_t family);
+/**
+ * px_eptable_judge_left() - Close the connections of removed endpoints
+ * @key:	Of a Service whose ports the table has been told
+ * @plan:	Its plan; NULL: gone
+ *
+ * Of those that left its ports with connections: closed are those of endpoints
+ * that no slice names any more (plan_port.known).  Others, which terminate or
+ * are not ready, are looked at again with the next plan.  Without a Service, a
+ * port or the setting they are forgotten: then nobody has asked for it.
+ */
+void px_eptable_judge_left(struct px_eptable *t, const char *key,
+			   const struct service_plan *plan);
+/* Grows with px_endpoint.cuts of any endpoint; read with acquire order. */
+const _Atomic uint32_t *px_eptable_cuts(const struct px_eptable *t);
 /* Return: NULL: none; borrowed from the table */
 struct px_group *px_eptable_find(const struct px_eptable *t, const char *name,
 				 uint8_t family);

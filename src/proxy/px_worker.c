@@ -131,6 +131,17 @@ static void on_drain_end(struct timer *t, uint64_t now_ms)
 	close_listeners(w);
 }
 
+static void look_for_cuts(struct px_worker *w)
+{
+	uint32_t cuts =
+		atomic_load_explicit(w->shared->cuts, memory_order_acquire);
+
+	if (cuts == w->cuts_seen)
+		return;
+	w->cuts_seen = cuts;
+	px_conn_close_cut(w);
+}
+
 static void on_tick(struct timer *t, uint64_t now_ms)
 {
 	struct px_worker *w = container_of(t, struct px_worker, tick);
@@ -139,6 +150,7 @@ static void on_tick(struct timer *t, uint64_t now_ms)
 	__atomic_store_n(&w->stats.pipes, w->mover.pipes.all_n,
 			 __ATOMIC_RELAXED);
 	px_pipes_trim(&w->mover.pipes);
+	look_for_cuts(w);
 	loop_timer_arm(w->loop, t, now_ms + TICK_MS);
 }
 

@@ -26,7 +26,8 @@ struct px_shared {
 	uint32_t pipes_per_worker;
 	uint32_t connections_max;
 	unsigned int workers_n;
-	struct mailbox *control; /* owned by px.c; acknowledgements */
+	struct mailbox *control;      /* owned by px.c; acknowledgements */
+	const _Atomic uint32_t *cuts; /* px_eptable_cuts() */
 	uint32_t open_n;	 /* atomic: client connections of all workers */
 	uint64_t short_until_ms; /* atomic: accept() lacked resources */
 };
@@ -85,6 +86,7 @@ struct px_worker {
 	struct px_mover mover;
 	struct px_slab conns;
 	struct px_conn *conn_list;
+	uint32_t cuts_seen; /* of px_shared.cuts */
 	struct rnd rnd;
 };
 

@@ -158,3 +158,95 @@ def test_max_endpoint_connections_spares_what_is_below(
     with web.connect_carried(subject, from_pod, small.at):
         assert client.names(from_pod, *small.at, 20)
     assert counter(subject, "endpoint_limit_refused") == before
+
+
+def holding(subject, host, small, name):
+    """An echoing connection to the backend of that name."""
+    def probe():
+        c = web.connect_carried(subject, host, small.at)
+        if c.first["name"] == name:
+            c.command("echo")
+            return c
+        c.close()
+        return None
+    return poll.until(probe, f"a connection to {name}")
+
+
+@pytest.mark.parametrize("close", ["ejected", "never"])
+def test_close_connections_of_who_is_ejected(
+        world, subject, applied, healthy, from_pod, family, close):
+    small = web.Small(world, family, healthy, PORT, annotations=settings(
+        close_connections=close, outlier_consecutive_failures="1",
+        load_balancing="round-robin"))
+    applied(*small.objects)
+    with holding(subject, from_pod, small, "l1") as bad, \
+            holding(subject, from_pod, small, "l2") as good:
+        before = counter(subject, "endpoint_closed")
+        list(healthy.values())[0].refuse()
+
+        def ejected():
+            assert client.ask(from_pod, *small.at)["name"] != "l1"
+            return service_metric(subject, small, "ejected_endpoints") == 1
+        poll.until(ejected, "the ejection")
+        if close == "ejected":
+            assert bad.at_end() == "reset"
+            assert counter(subject, "endpoint_closed") == before + 1
+        else:
+            assert bad.echo(b"still here") == b"still here"
+            assert counter(subject, "endpoint_closed") == before
+        assert good.echo(b"still here") == b"still here"
+
+
+def test_close_connections_of_who_is_removed(
+        world, subject, applied, healthy, from_pod, family):
+    """Who terminates keeps them as long as a slice names it."""
+    small = web.Small(world, family, healthy, PORT, annotations=settings(
+        close_connections="removed"))
+    applied(*small.objects)
+    with holding(subject, from_pod, small, "l1") as leaving, \
+            holding(subject, from_pod, small, "l2") as staying:
+        before = counter(subject, "endpoint_closed")
+        (slice_,) = small.slices
+        addr = list(healthy)[0].addr(family)
+        (first,) = [e for e in slice_["endpoints"]
+                    if e["addresses"] == [addr]]
+        first["conditions"] = {"ready": False, "serving": True,
+                               "terminating": True}
+        applied(slice_)
+        poll.until(lambda: service_metric(subject, small, "endpoints") == 2,
+                   "the termination")
+        assert leaving.echo(b"still here") == b"still here"
+        assert counter(subject, "endpoint_closed") == before
+        slice_["endpoints"].remove(first)
+        applied(slice_)
+        assert leaving.at_end() == "reset"
+        assert counter(subject, "endpoint_closed") == before + 1
+        assert staying.echo(b"still here") == b"still here"
+
+
+def test_close_connections_removed_of_the_only_endpoint(
+        world, subject, applied, healthy, from_pod, family):
+    pod = list(healthy)[0]
+    small = web.Small(world, family, [pod], PORT, annotations=settings(
+        close_connections="ejected-or-removed"))
+    applied(*small.objects)
+    with holding(subject, from_pod, small, "l1") as c:
+        (slice_,) = small.slices
+        slice_["endpoints"] = []
+        applied(slice_)
+        assert c.at_end() == "reset"
+
+
+def test_without_close_connections_the_removed_keep_theirs(
+        world, subject, applied, healthy, from_pod, family):
+    small = web.Small(world, family, healthy, PORT, annotations=settings())
+    applied(*small.objects)
+    with holding(subject, from_pod, small, "l1") as c:
+        (slice_,) = small.slices
+        addr = list(healthy)[0].addr(family)
+        slice_["endpoints"] = [e for e in slice_["endpoints"]
+                               if e["addresses"] != [addr]]
+        applied(slice_)
+        poll.until(lambda: service_metric(subject, small, "endpoints") == 2,
+                   "the removal")
+        assert c.echo(b"still here") == b"still here"

@@ -19,6 +19,7 @@ struct rig {
 	size_t endpoints_n;
 	uint32_t affinity_s; /* of the next rig_set() */
 	uint64_t set_ms;     /* when that is */
+	bool knows;	     /* it says which endpoints are known */
 };
 
 static inline struct sockad rig_at(uint8_t last)
@@ -33,6 +34,7 @@ static inline struct sockad rig_at(uint8_t last)
 static inline void rig_set(struct rig *r, const uint8_t *lasts, size_t n)
 {
 	struct plan_endpoint endpoints[RIG_N] = {0};
+	struct sockad known = rig_at(1);
 	struct plan_port port = {
 		.name = (char *)"default/web:http",
 		.protocol = PROTOCOL_TCP,
@@ -40,6 +42,7 @@ static inline void rig_set(struct rig *r, const uint8_t *lasts, size_t n)
 		.endpoints = endpoints,
 		.endpoints_n = n,
 		.affinity_s = r->affinity_s,
+		.known = r->knows ? &known : NULL,
 	};
 	struct px_group *group;
 

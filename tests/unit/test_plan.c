@@ -516,6 +516,40 @@ static void a_udp_flow_may_stay_wherever_it_is_served(void **state)
 	assert_int_equal(plan_service(p, "default/dns")->ports[0].serving_n, 3);
 }
 
+/* Also one that terminates and one that is not ready: nobody was removed. */
+static void with_close_connections_removed_every_endpoint_is_known(void **state)
+{
+	struct service *s = a_service("web", "10.96.0.1");
+	struct endpoint_slice *sl = a_slice("web", "web", AF_INET);
+	const struct plan_port *port;
+	struct slice_endpoint *ep;
+
+	(void)state;
+	ctx.intercept = true;
+	with_annotation(s, "mode", "proxy");
+	with_annotation(s, "close-connections", "removed");
+	with_endpoint(sl, "10.244.1.3", "node-1");
+	ep = with_endpoint(sl, "10.244.1.2", "node-1");
+	ep->ready = false;
+	ep->terminating = true;
+	ep = with_endpoint(sl, "10.244.1.1", "node-1");
+	ep->ready = ep->serving = false;
+	store_put_service(st, s);
+	store_put_slice(st, sl);
+	update();
+	port = &plan_service(p, "default/web")->ports[0];
+	assert_int_equal(port->endpoints_n, 1);
+	assert_int_equal(port->known_n, 3);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(port->known[i].addr.bytes[3], i + 1);
+	/* Somebody who served no more is gone: that is a change. */
+	sl = a_slice("web", "web", AF_INET);
+	with_endpoint(sl, "10.244.1.3", "node-1");
+	store_put_slice(st, sl);
+	assert_string_equal(update(), "~web ");
+	assert_int_equal(plan_service(p, "default/web")->ports[0].known_n, 1);
+}
+
 static void of_tcp_nothing_is_kept_for_established_flows(void **state)
 {
 	(void)state;
@@ -523,6 +557,7 @@ static void of_tcp_nothing_is_kept_for_established_flows(void **state)
 	with_endpoints("web", "node-1");
 	update();
 	assert_int_equal(plan_service(p, "default/web")->ports[0].serving_n, 0);
+	assert_null(plan_service(p, "default/web")->ports[0].known);
 }
 
 static void a_port_says_how_long_clients_keep_their_endpoint(void **state)
@@ -574,6 +609,7 @@ int main(void)
 		T(external_ips_can_be_switched_off),
 		T(a_udp_flow_may_stay_wherever_it_is_served),
 		T(of_tcp_nothing_is_kept_for_established_flows),
+		T(with_close_connections_removed_every_endpoint_is_known),
 		T(a_port_says_how_long_clients_keep_their_endpoint),
 	};
 

@@ -376,6 +376,159 @@ static void no_age_is_for_ever(void **state)
 	rig_pair_close(&p);
 }
 
+/* --- close-connections --- */
+
+/* So many that each of 2 workers has some, but once in 2^15. */
+#define HELD_N 16
+
+struct held {
+	int first, second; /* listeners */
+	int clients[HELD_N], backends[HELD_N];
+	int other, other_backend; /* of the second endpoint */
+};
+
+/* Both endpoints, with those that a slice names: as plan_port.known. */
+static void apply_both(const char *endpoints, struct sockad *known,
+		       size_t known_n)
+{
+	struct service_plan *sp = rig_service(VIP, endpoints, PLAN_KEEP);
+
+	sp->ports[0].known = known;
+	sp->ports[0].known_n = known_n;
+	rig_apply(sp);
+}
+
+/* Of two in a round one is the second endpoint's. */
+static void hold_other(struct held *h)
+{
+	int clients[2], spare;
+	char which;
+
+	for (int i = 0; i < 2; i++) {
+		clients[i] = rig_connect(VIP);
+		rig_send(clients[i], i ? "1" : "0");
+	}
+	h->other_backend = rig_accept(h->second, NULL);
+	spare = rig_accept(h->first, NULL);
+	assert_int_equal(recv(h->other_backend, &which, 1, 0), 1);
+	h->other = clients[which - '0'];
+	close(clients[!(which - '0')]);
+	close(spare);
+}
+
+/* Connections to the first endpoint, and one to the second. */
+static void held_open(struct held *h, struct sockad *known, size_t known_n)
+{
+	rig.policy.value[POLICY_LOAD_BALANCING] = POLICY_ROUND_ROBIN;
+	rig.policy.value[POLICY_OUTLIER_CONSECUTIVE_FAILURES] = 1;
+	h->first = rig_listen(EP1);
+	h->second = rig_listen(EP2);
+	apply_both(EP1, known, known_n);
+	for (int i = 0; i < HELD_N; i++) {
+		h->clients[i] = rig_connect(VIP);
+		h->backends[i] = rig_accept(h->first, NULL);
+		rig_send(h->clients[i], "question");
+		rig_expect(h->backends[i], "question");
+	}
+	apply_both(EP1 " " EP2, known, known_n);
+	hold_other(h);
+}
+
+static void expect_all_reset(struct held *h)
+{
+	struct px_stats s;
+
+	for (int i = 0; i < HELD_N; i++) {
+		rig_expect_reset(h->clients[i]);
+		rig_expect_reset(h->backends[i]);
+	}
+	RIG_WAIT_FOR(s, s.endpoint_closed == HELD_N);
+	trickle_on(h->other, h->other_backend);
+}
+
+static void expect_none_reset(struct held *h)
+{
+	usleep(PAST_DEADLINE_US); /* more than a worker's tick */
+	for (int i = 0; i < HELD_N; i++) {
+		rig_send(h->backends[i], "still here");
+		rig_expect(h->clients[i], "still here");
+	}
+	assert_int_equal(rig_stats().endpoint_closed, 0);
+}
+
+static void held_close(struct held *h)
+{
+	for (int i = 0; i < HELD_N; i++) {
+		close(h->clients[i]);
+		close(h->backends[i]);
+	}
+	close(h->other);
+	close(h->other_backend);
+	close(h->second);
+}
+
+/* The first one refuses from now on. */
+static void eject_first(struct held *h)
+{
+	close(h->first);
+	for (int i = 0; i < 10 && rig_stats().ejections == 0; i++)
+		served_by(h->second);
+	assert_int_equal(rig_stats().ejections, 1);
+}
+
+static void who_is_ejected_loses_its_connections_of_all_workers(void **state)
+{
+	struct held h;
+
+	(void)state;
+	rig.policy.value[POLICY_CLOSE_CONNECTIONS] = POLICY_CLOSE_EJECTED;
+	held_open(&h, NULL, 0);
+	eject_first(&h);
+	expect_all_reset(&h);
+	held_close(&h);
+}
+
+static void who_is_ejected_keeps_them_otherwise(void **state)
+{
+	struct held h;
+
+	(void)state;
+	rig.policy.value[POLICY_CLOSE_CONNECTIONS] = POLICY_CLOSE_REMOVED;
+	held_open(&h, NULL, 0);
+	eject_first(&h);
+	expect_none_reset(&h);
+	held_close(&h);
+}
+
+static void who_is_removed_loses_its_connections(void **state)
+{
+	struct sockad known[] = {rig_sockad(EP1), rig_sockad(EP2)};
+	struct held h;
+
+	(void)state;
+	rig.policy.value[POLICY_CLOSE_CONNECTIONS] = POLICY_CLOSE_REMOVED;
+	held_open(&h, known, 2);
+	/* It terminates, and then it is gone. */
+	apply_both(EP2, known, 2);
+	expect_none_reset(&h);
+	apply_both(EP2, &known[1], 1);
+	expect_all_reset(&h);
+	close(h.first);
+	held_close(&h);
+}
+
+static void who_is_removed_keeps_them_otherwise(void **state)
+{
+	struct held h;
+
+	(void)state;
+	held_open(&h, NULL, 0);
+	apply_both(EP2, NULL, 0);
+	expect_none_reset(&h);
+	close(h.first);
+	held_close(&h);
+}
+
 /* --- tcp-user-timeout --- */
 
 static void a_peer_that_vanishes_is_noticed(void **state)
@@ -539,6 +692,10 @@ int main(void)
 		T(a_connection_that_rests_ends_at_its_age),
 		T(a_connection_that_never_rests_ends_at_its_age),
 		T(no_age_is_for_ever),
+		T(who_is_ejected_loses_its_connections_of_all_workers),
+		T(who_is_ejected_keeps_them_otherwise),
+		T(who_is_removed_loses_its_connections),
+		T(who_is_removed_keeps_them_otherwise),
 		T(a_peer_that_vanishes_is_noticed),
 		T(a_peer_that_does_not_read_is_spared),
 		T(all_workers_know_which_endpoint_a_client_keeps),

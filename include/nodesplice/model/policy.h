@@ -30,6 +30,15 @@ enum policy_balancing {
 	POLICY_BALANCING_MAX_,
 };
 
+/* Bits. */
+enum policy_closing {
+	POLICY_CLOSE_NEVER,
+	POLICY_CLOSE_EJECTED,
+	POLICY_CLOSE_REMOVED,
+	POLICY_CLOSE_EJECTED_OR_REMOVED,
+	POLICY_CLOSING_MAX_,
+};
+
 enum policy_setting {
 	POLICY_MODE,		      /* enum policy_mode */
 	POLICY_CONNECT_TIMEOUT,	      /* ms, per attempt */
@@ -42,6 +51,7 @@ enum policy_setting {
 	POLICY_MAX_ENDPOINT_CONNECTIONS, /* count; 0: no limit */
 	POLICY_LOAD_BALANCING,		 /* enum policy_balancing */
 	POLICY_SLOW_START,		 /* ms; 0: off */
+	POLICY_CLOSE_CONNECTIONS,	 /* enum policy_closing */
 	POLICY_TCP_KEEPALIVE,		 /* ms until the first probe; 0: off */
 	POLICY_TCP_USER_TIMEOUT,	 /* ms; 0: the kernel's */
 	POLICY_OUTLIER_CONSECUTIVE_FAILURES, /* count; 0: never eject */

@@ -89,6 +89,11 @@ struct plan_port {
 	 * cuts no flow.  Sorted; owned; none of other protocols. */
 	struct sockad *serving;
 	size_t serving_n;
+	/* With close-connections of removed endpoints every one that a slice
+	 * names, chosen or not: who is not among them was removed.  Sorted;
+	 * owned; else NULL, as where there are too many to know. */
+	struct sockad *known;
+	size_t known_n;
 	struct plan_frontend *frontends; /* sorted by kind and at; owned */
 	size_t frontends_n;
 	struct cidr *source_ranges; /* sorted, disjoint, of the family; owned */

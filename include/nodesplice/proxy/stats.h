@@ -35,6 +35,7 @@
 	X(idle_timeouts, "connections ended by idle-timeout")                  \
 	X(half_close_timeouts, "connections ended by half-close-timeout")      \
 	X(aged_out, "connections ended by max-connection-age")                 \
+	X(endpoint_closed, "connections ended by close-connections")           \
 	X(silent_peers, "connections ended by tcp-user-timeout")               \
 	X(ejections, "endpoints ejected")                                      \
 	X(ejections_capped, "ejections not made: max-ejection-percent")        \

@@ -31,6 +31,7 @@
  * Relied on: tests/kernel/close_rst.c.
  */
 #include <assert.h>
+#include <errno.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -295,6 +296,18 @@ static bool more_to_do(const struct px_conn *c)
 			     &c->leg[PX_CLIENT]);
 }
 
+/* Whether the kernel has given a peer up: probes without an answer.  @r: of
+ * move_flows(), which may have taken the socket's error. */
+static bool peer_is_dead(const struct px_conn *c, int r)
+{
+	for (int side = 0; r != -ETIMEDOUT && side < PX_SIDE_MAX_; side++) {
+		if (c->leg[side].failed &&
+		    px_connect_finish(c->leg[side].f.fd) == PX_CONNECT_TIMEOUT)
+			return true;
+	}
+	return r == -ETIMEDOUT;
+}
+
 static void conn_run(struct px_conn *c)
 {
 	int r = move_flows(c);
@@ -304,6 +317,8 @@ static void conn_run(struct px_conn *c)
 		return;
 	}
 	if (r < 0 || c->leg[PX_CLIENT].failed || c->leg[PX_ENDPOINT].failed) {
+		if (peer_is_dead(c, r))
+			px_count(&c->worker->stats.dead_peers, 1);
 		px_conn_close(c, true);
 		return;
 	}

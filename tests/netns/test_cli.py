@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The subcommands, with and without privileges, with and without a daemon."""
+import json
 import os
+import re
 import subprocess
 
 import pytest
 
-from lib import client, daemon, subject as subjects, web
+from lib import client, daemon, objects, subject as subjects, web
 
 PORT = 8680
 COMMANDS = ("run", "init", "plan", "status", "explain", "cleanup", "check",
@@ -257,3 +259,53 @@ def test_a_second_daemon_is_refused_and_harms_nobody(world, own, session_dir):
     finally:
         second.close()
         own.remove(*small.objects)
+
+
+def known_settings():
+    """Each setting of a Service: name -> (least or last, most or first)."""
+    help_text = daemon.command("plan", "--help").stdout
+    _, _, tail = help_text.partition("nodesplice.io/NAME")
+    found = {}
+    for name, allowed in re.findall(r"^ +--([a-z-]+) +\S+ \((.*)\)$", tail,
+                                    re.M):
+        least, is_range, most = allowed.partition(" to ")
+        words = allowed.split(", ")
+        found[name] = ((least, most.partition(",")[0]) if is_range
+                       else (words[-1], words[0]))
+    assert {"mode", "connect-timeout", "outlier-probe"} <= set(found)
+    return found
+
+
+@pytest.mark.parametrize("told_by", ["file", "flags"])
+def test_each_setting_has_a_default_of_the_node_and_an_annotation(
+        tmp_path, told_by):
+    settings = known_settings()
+    node = {name: low for name, (low, _) in settings.items()}
+    own = {name: high for name, (_, high) in settings.items()}
+    bad = {name: "nonsense" for name in settings}
+    manifests = tmp_path / "manifests"
+    manifests.mkdir()
+    for n, (name, annotations) in enumerate(
+            [("plain", {}), ("own", own), ("bad", bad)]):
+        svc = objects.service(name, 4, f"10.96.7.{n + 1}", [("p", 80, "TCP")],
+                              annotations=annotations)
+        (manifests / f"{name}.json").write_text(json.dumps(svc))
+    argv = ["plan", "--manifests", str(manifests), "--node-name", "node-1"]
+    if told_by == "file":
+        config = tmp_path / "config.yaml"
+        config.write_text("apiVersion: nodesplice.io/v1alpha1\n"
+                          "kind: NodespliceConfiguration\n" +
+                          "".join(f'{k}: "{v}"\n' for k, v in node.items()))
+        argv += ["--config", str(config)]
+    else:
+        argv += [word for k, v in node.items() for word in (f"--{k}", v)]
+    out = daemon.command(*argv).stdout
+    parts = re.split(r"^service default/(\w+) ", out, flags=re.M)
+    plans = dict(zip(parts[1::2], parts[2::2]))
+    assert set(plans) == {"plain", "own", "bad"}
+    for name in settings:
+        line = f"  setting {name}="
+        assert f"{line}{node[name]} (node)\n" in plans["plain"]
+        assert f"{line}{own[name]} (annotation)\n" in plans["own"]
+        assert f"{line}{node[name]} (node)\n" in plans["bad"]
+        assert f"nodesplice.io/{name}: " in plans["bad"]

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """How long the connections of a Service may take and live: fires, spares."""
+import contextlib
+
 import pytest
 
 from lib import client, poll, web
@@ -250,3 +252,45 @@ def test_without_close_connections_the_removed_keep_theirs(
         poll.until(lambda: service_metric(subject, small, "endpoints") == 2,
                    "the removal")
         assert c.echo(b"still here") == b"still here"
+
+
+@contextlib.contextmanager
+def one_vanishes(world, subject, applied, healthy, host, **values):
+    """(to the one that has vanished, to another) with these settings."""
+    small = web.Small(world, 4, healthy, PORT, annotations=settings(**values))
+    applied(*small.objects)
+    with holding(subject, host, small, "l1") as gone, \
+            holding(subject, host, small, "l2") as there:
+        gone.sock.settimeout(60)
+        list(healthy.values())[0].drop()
+        yield gone, there
+
+
+def test_tcp_keepalive_ends_the_dead_and_spares_the_quiet(
+        world, subject, applied, healthy, from_pod):
+    with one_vanishes(world, subject, applied, healthy, from_pod,
+                      tcp_keepalive="1s", tcp_user_timeout="off") as (gone,
+                                                                      quiet):
+        with grows(subject, "dead_peers"):
+            assert gone.at_end() == "reset"
+        # As quiet for as long, but its kernel answers.
+        assert quiet.echo(b"still here") == b"still here"
+
+
+def test_tcp_user_timeout_ends_the_silent_and_spares_the_slow(
+        world, subject, applied, healthy, from_pod):
+    with one_vanishes(world, subject, applied, healthy, from_pod,
+                      tcp_keepalive="off", tcp_user_timeout="1s") as (gone,
+                                                                      slow):
+        # So much is asked of it that it can't be sent: nobody reads.
+        slow.sock.settimeout(0.2)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while True:
+                sent += slow.sock.send(bytes(1 << 16))
+        with grows(subject, "silent_peers"):
+            gone.sock.sendall(b"anybody there?")
+            assert gone.at_end() == "reset"
+        slow.sock.settimeout(30)
+        slow.end_output()
+        assert slow.read_all()[0] == sent

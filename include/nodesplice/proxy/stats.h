@@ -37,6 +37,7 @@
 	X(aged_out, "connections ended by max-connection-age")                 \
 	X(endpoint_closed, "connections ended by close-connections")           \
 	X(silent_peers, "connections ended by tcp-user-timeout")               \
+	X(dead_peers, "connections ended by tcp-keepalive")                    \
 	X(ejections, "endpoints ejected")                                      \
 	X(ejections_capped, "ejections not made: max-ejection-percent")        \
 	X(ejections_last, "ejections not made: last endpoint")                 \

@@ -329,7 +329,9 @@ static void describe_loss(const struct wanted_frontend *w, const char *owner,
 {
 	char at[SOCKAD_STRLEN];
 
-	snprintf(buf, buf_n, "%s %s/%s is taken by the older Service %s",
+	snprintf(buf, buf_n,
+		 "%s %s/%s is taken by Service %s, the oldest with "
+		 "endpoints",
 		 plan_frontend_kind_name(w->kind),
 		 sockad_format(&w->key.at, at),
 		 protocol_name((enum protocol)w->key.protocol), owner);

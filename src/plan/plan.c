@@ -4,9 +4,14 @@
  *
  * Each Service has an entry with its present plan and its claims: the frontends
  * it would like to serve.  A frontend that several Services claim belongs to
- * the oldest; the others are told.  An update first settles the claims of the
- * dirty Services, which may pull in others that win or lose a frontend, then
- * builds the plan of all of them and compares it with the present one.
+ * the oldest that has endpoints, else to the oldest; the others are told.  (In
+ * kube-proxy the endpoints of any of them will do, and of several it is
+ * whichever was written last.)  An update first settles the claims of the dirty
+ * Services, which may pull in others that win or lose a frontend, then builds
+ * the plan of all of them and compares it with the present one.
+ *
+ * Endpoints of claimants are looked at while there are two or more: a claim of
+ * one has it anyhow, and that is nearly every claim.
  *
  *   store's dirty set -> claims settled -> work list -> build -> changes
  */
@@ -24,6 +29,8 @@ struct claimant {
 	struct claim *of;
 	struct claimant *next; /* of the same claim, best first */
 	struct entry *by;
+	bool judged; /* whether empty is known, as of every one of several */
+	bool empty;  /* the port has no endpoints */
 };
 
 struct claim {
@@ -104,6 +111,11 @@ static bool before(const struct entry *a, const struct entry *b)
 	return strcmp(a->key, b->key) < 0;
 }
 
+static bool better(const struct claimant *a, const struct claimant *b)
+{
+	return a->empty == b->empty ? before(a->by, b->by) : b->empty;
+}
+
 /* Whoever owned a claim before and whoever owns it now is built again. */
 static void owner_changed(struct plan *p, struct claimant *old,
 			  struct claimant *now)
@@ -126,7 +138,9 @@ static void unclaim(struct plan *p, struct claimant *c)
 		at = &(*at)->next;
 	*at = c->next;
 	owner_changed(p, owner, claim->first);
-	if (!claim->first) {
+	if (claim->first && !claim->first->next) {
+		claim->first->judged = claim->first->empty = false;
+	} else if (!claim->first) {
 		HASH_DEL(p->claims, claim);
 		free(claim);
 	}
@@ -168,9 +182,10 @@ static int add_claim(struct plan *p, struct entry *e,
 		return -ENOMEM;
 	}
 	owner = claim->first;
-	for (at = &claim->first; *at && before((*at)->by, e);)
+	*c = (struct claimant){.of = claim, .by = e};
+	for (at = &claim->first; *at && better(*at, c);)
 		at = &(*at)->next;
-	*c = (struct claimant){.of = claim, .next = *at, .by = e};
+	c->next = *at;
 	*at = c;
 	e->claimants[e->claimants_n++] = c;
 	owner_changed(p, owner, claim->first);
@@ -210,6 +225,74 @@ static int settle_claims(struct plan *p, struct entry *e,
 			r = add_claim(p, e, &w.items[i].key);
 	}
 	free(w.items);
+	return r;
+}
+
+/* Whether a Service has endpoints for a frontend, wherever they are. */
+static int judge(struct claimant *c, const struct store *st,
+		 const struct plan_context *ctx)
+{
+	const struct service *s = store_service(st, c->by->key);
+	struct wanted_frontends w = {0};
+	struct selection sel;
+	int r = s ? build_frontends(s, ctx, &w) : 0;
+
+	c->empty = true;
+	for (size_t i = 0; i < w.n && r == 0; i++) {
+		const struct wanted_frontend *f = &w.items[i];
+
+		if (memcmp(&f->key, &c->of->key, sizeof(f->key)) != 0)
+			continue;
+		r = select_endpoints(st, s, &s->ports[f->port],
+				     f->key.at.addr.family, ctx->node_name,
+				     ctx->zone, &sel);
+		if (r < 0)
+			break;
+		for (size_t k = 0; k < SELECT_SCOPE_MAX_; k++)
+			c->empty &= sel.chosen_n[k] == 0;
+		selection_free(&sel);
+	}
+	c->judged = r == 0;
+	free(w.items);
+	return r;
+}
+
+static int judge_and_place(struct claimant *c, const struct store *st,
+			   const struct plan_context *ctx)
+{
+	struct claimant **at = &c->of->first;
+	int r = judge(c, st, ctx);
+
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	for (at = &c->of->first; *at && better(*at, c);)
+		at = &(*at)->next;
+	c->next = *at;
+	*at = c;
+	return r;
+}
+
+/* The endpoints of a Service may have come or gone. */
+static int settle_order(struct plan *p, struct entry *e, const struct store *st,
+			const struct plan_context *ctx)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < e->claimants_n && r == 0; i++) {
+		struct claimant *own = e->claimants[i], *other;
+		struct claimant *owner = own->of->first;
+
+		if (!owner->next)
+			continue;
+		/* Only one that was alone is not judged yet. */
+		other = owner == own ? own->next : owner;
+		if (!other->judged)
+			r = judge_and_place(other, st, ctx);
+		if (r == 0)
+			r = judge_and_place(own, st, ctx);
+		owner_changed(p, owner, own->of->first);
+	}
 	return r;
 }
 
@@ -312,7 +395,8 @@ static void take_dirty(const char *key, void *data)
 	if (!e)
 		return;
 	enqueue(walk->p, e);
-	if (settle_claims(walk->p, e, s, walk->ctx) < 0)
+	if (settle_claims(walk->p, e, s, walk->ctx) < 0 ||
+	    settle_order(walk->p, e, walk->st, walk->ctx) < 0)
 		walk->r = -ENOMEM;
 }
 

@@ -14,11 +14,13 @@ import stage
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 HEADER_KEYS = {"about", "kube-proxy", "nodesplice", "node", "node-ips",
+               "endpoints-api",
                "barrier-labels"}
 CASE_KEYS = {"name", "why", "families", "protocols", "steps"}
 # What a step says about the objects; the next step starts from it.
 STATE_KEYS = {"service", "stack", "frontends", "use", "spec", "annotations",
-              "labels", "ports", "endpoints", "slices", "ingress", "stored"}
+              "labels", "ports", "endpoints", "slices", "ingress", "stored",
+              "rival"}
 ACTION_KEYS = {"expect", "restart", "elapse", "node-labels", "service-cidrs",
                "node-addresses"}
 _PACKET = re.compile(r"(?P<client>[\w-]+) > (?P<frontend>[a-z-]+(-\d)?)"
@@ -222,6 +224,8 @@ class Instance:
         if step.get("service", True):
             made.append(self._service(step))
         made += self._slices(step)
+        if "rival" in step:
+            made += self._rival(step)
         return {objects.key(o): o for o in made}
 
     def _service(self, step):
@@ -266,6 +270,21 @@ class Instance:
             made["status"] = {"loadBalancer": {
                 "ingress": self._filled(ingress, step)}}
         return made
+
+    def _rival(self, step):
+        """A second Service, with a cluster address of its own and whatever
+        else the case gives it; by age and name it comes after the first."""
+        name = self.service_name + "-rival"
+        theirs = {**{k: v for k, v in step.items() if k in (
+            "stack", "ports", "frontends", "ingress")}, **step["rival"],
+            "use": {**step.get("use", {}), "cluster": 8}}
+        service = self._service(theirs)
+        service["metadata"]["name"] = name
+        slices = list(self._slices(theirs))
+        for s in slices:
+            s["metadata"]["name"] += "-rival"
+            s["metadata"]["labels"]["kubernetes.io/service-name"] = name
+        return [service, *slices]
 
     def _port(self, step, port, proto, with_node_port):
         made = {"name": f"{proto}-{port}", "port": port,

@@ -122,7 +122,8 @@ class ServicePort:
     def __init__(self, service, port, family, cluster_ip, settings):
         spec, meta = service["spec"], service["metadata"]
         self.key = (meta.get("namespace", "default"), meta["name"])
-        # Of several Services that claim a frontend, the first one has it.
+        # Of several Services that claim a frontend, the first one with
+        # endpoints has it.
         self.age = (meta.get("creationTimestamp") or "", *self.key)
         self.name = port.get("name") or ""
         self.proto = port.get("protocol") or "TCP"
@@ -190,7 +191,8 @@ class Model:
             port.readings = list(self._readings(port, slices))
         # (address or None for node ports, proto, port, family) -> winner
         self.frontends = {}
-        for port in sorted(self.ports, key=lambda p: p.age):
+        for port in sorted(self.ports, key=lambda p: (self._is_empty(p),
+                                                      p.age)):
             for at in self._frontends_of(port):
                 self.frontends.setdefault(at, port)
 
@@ -292,6 +294,11 @@ class Model:
         here = [e for e in endpoints if e.local]
         return ([e for e in here if e.ready] or
                 [e for e in here if e.leaving])
+
+    def _is_empty(self, port):
+        """Whether nobody, here or elsewhere, serves the port."""
+        return not any(self._cluster(reading) or self._local(reading)
+                       for reading in port.readings)
 
     # Packets
 

@@ -2,33 +2,14 @@
 """Endpoints of a real API server, where slices are not asked for."""
 import pytest
 
-from lib import client, objects, subject as subjects, web
+from lib import client, subject as subjects, web
 
 PORT = 8990
 
 
-class EndpointsApi(subjects.NodespliceApi):
-    """Whatever slices a test has are Endpoints in the API."""
-
-    def __init__(self, *args):
-        super().__init__(*args, "--endpoints-api", "endpoints")
-
-    @staticmethod
-    def _as_endpoints(obj):
-        if obj["kind"] == "EndpointSlice":
-            return objects.endpoints_of(obj)
-        return obj
-
-    def _put(self, obj):
-        super()._put(self._as_endpoints(obj))
-
-    def _delete(self, obj):
-        super()._delete(self._as_endpoints(obj))
-
-
 @pytest.fixture(scope="module")
 def api(world, cluster, session_dir):
-    s = EndpointsApi(world, cluster, f"{session_dir}/endpoints")
+    s = subjects.NodespliceEndpoints(world, cluster, f"{session_dir}/endpoints")
     for name in ("ends-a", "ends-b"):
         world.serve(world.pod(name), PORT, name=name)
     yield s

@@ -95,7 +95,7 @@ def test_a_conflict_of_frontends_is_told_of_the_younger(world, api, cluster,
     e = poll.until(lambda: events(cluster, young.name, "FrontendConflict") or
                    events(cluster, old.name, "FrontendConflict"),
                    "FrontendConflict")[0]
-    assert f"{ip}:80" in e["note"] and "taken by the older" in e["note"]
+    assert f"{ip}:80" in e["note"] and "is taken by Service" in e["note"]
 
 
 def test_a_health_check_port_that_is_taken_is_told(world, api, cluster, put):

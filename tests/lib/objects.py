@@ -78,6 +78,12 @@ def slice_of(svc, endpoints, ports, suffix="1"):
     }
 
 
+def service_of(a_slice):
+    """(namespace, name) of the Service that a slice belongs to."""
+    meta = a_slice["metadata"]
+    return meta["namespace"], meta["labels"]["kubernetes.io/service-name"]
+
+
 def endpoints_of(*slices):
     """The Endpoints that say the same as slices of one Service."""
     meta = slices[0]["metadata"]

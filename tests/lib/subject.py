@@ -260,6 +260,45 @@ class NodespliceApi(ApiSubject):
         daemon.command("cleanup", ns=self.world.node.ns)
 
 
+class NodespliceEndpoints(NodespliceApi):
+    """The same with --endpoints-api endpoints: what slices a test has, it has
+    as Endpoints in the API, one object a Service."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, "--endpoints-api", "endpoints", **kwargs)
+
+    def _slices_beside(self, obj):
+        """Those of the same Service that are applied."""
+        return [o for o in self._applied.values()
+                if o["kind"] == "EndpointSlice" and
+                objects.key(o) != objects.key(obj) and
+                objects.service_of(o) == objects.service_of(obj)]
+
+    def _put(self, obj):
+        if obj["kind"] == "EndpointSlice":
+            obj = objects.endpoints_of(*self._slices_beside(obj), obj)
+        super()._put(obj)
+
+    def _create(self, obj):
+        if obj["kind"] == "EndpointSlice":
+            self._put(obj)  # that of another slice may be there
+        else:
+            super()._create(obj)
+
+    def _delete(self, obj):
+        if obj["kind"] == "EndpointSlice":
+            left = self._slices_beside(obj)
+            if left:
+                super()._put(objects.endpoints_of(*left))
+                return
+            obj = objects.endpoints_of(obj)
+        super()._delete(obj)
+
+    def forget_all(self):
+        while self._applied:
+            self._delete(self._applied.popitem()[1])
+
+
 class KubeProxy(ApiSubject):
     """kube-proxy in nftables mode: the oracle."""
 

@@ -222,13 +222,48 @@ of_two_claimants_the_older_has_it_and_the_other_is_told(void **state)
 	sp = plan_service(p, "default/young");
 	assert_int_equal(sp->problems_n, 1);
 	assert_string_equal(sp->problems[0].sentence,
-			    "ExternalIP 198.51.100.7:80/tcp is taken by the "
-			    "older Service default/zz-old");
+			    "ExternalIP 198.51.100.7:80/tcp is taken by "
+			    "Service default/zz-old, the oldest with "
+			    "endpoints");
 	assert_int_equal(sp->ports[0].frontends_n, 1);
 	store_delete_service(st, "default/zz-old");
 	assert_string_equal(update(), "~young -zz-old ");
 	assert_int_equal(plan_service(p, "default/young")->problems_n, 0);
 	assert_non_null(plan_owner(p, PROTOCOL_TCP, &at));
+}
+
+static void who_has_endpoints_has_the_frontend(void **state)
+{
+	const struct sockad at = a_sockad("203.0.113.5:80");
+	const struct service_plan *owner;
+
+	(void)state;
+	store_put_service(st, a_load_balancer("a"));
+	store_put_service(st, a_load_balancer("b"));
+	update();
+	assert_ptr_equal(plan_owner(p, PROTOCOL_TCP, &at),
+			 plan_service(p, "default/a"));
+	with_endpoints("b", "node-1");
+	assert_string_equal(update(), "~a ~b ");
+	owner = plan_service(p, "default/b");
+	assert_ptr_equal(plan_owner(p, PROTOCOL_TCP, &at), owner);
+	assert_int_equal(owner->problems_n, 0);
+	/* Elsewhere is good enough. */
+	with_endpoints("a", "node-2");
+	update();
+	owner = plan_service(p, "default/a");
+	assert_ptr_equal(plan_owner(p, PROTOCOL_TCP, &at), owner);
+	store_delete_service(st, "default/a");
+	update();
+	owner = plan_service(p, "default/b");
+	assert_ptr_equal(plan_owner(p, PROTOCOL_TCP, &at), owner);
+	/* Alone nobody asks for its endpoints. */
+	store_delete_slice(st, "default/b");
+	update();
+	store_put_service(st, a_load_balancer("a"));
+	update();
+	owner = plan_service(p, "default/a");
+	assert_ptr_equal(plan_owner(p, PROTOCOL_TCP, &at), owner);
 }
 
 static void the_order_of_arrival_makes_no_difference(void **state)
@@ -597,6 +632,7 @@ int main(void)
 		T(the_type_takes_no_frontend_away),
 		T(an_ingress_that_is_proxied_elsewhere_is_no_frontend),
 		T(of_two_claimants_the_older_has_it_and_the_other_is_told),
+		T(who_has_endpoints_has_the_frontend),
 		T(the_order_of_arrival_makes_no_difference),
 		T(what_is_not_ours_is_left_alone),
 		T(udp_and_kernel_mode_are_not_proxied),

@@ -113,7 +113,7 @@ enum plan_mode_reason {
 enum plan_problem_kind {
 	PLAN_PROBLEM_ANNOTATION, /* a value that is not allowed */
 	PLAN_PROBLEM_ENTRY,	 /* of a list, left out */
-	PLAN_PROBLEM_FRONTEND,	 /* an older Service has it */
+	PLAN_PROBLEM_FRONTEND,	 /* another Service has it */
 	PLAN_PROBLEM_ENDPOINTS,	 /* more than can be served */
 	PLAN_PROBLEM_KIND_MAX_,
 };
@@ -185,8 +185,8 @@ DEFINE_FREEP(struct plan, plan_free)
  *		through the change of another are among them.
  *
  * Deterministic: equal objects give an equal plan, whatever the order in which
- * they arrived.  Of two Services that claim one frontend the older one has it
- * (creationTimestamp, then key).
+ * they arrived.  Of several Services that claim one frontend the oldest
+ * (creationTimestamp, then key) with endpoints has it.
  *
  * Return: 0; -ENOMEM (the services concerned stay dirty)
  */

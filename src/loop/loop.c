@@ -107,11 +107,9 @@ int loop_modify(struct loop *l, struct loop_fd *f, uint32_t events)
 	return r;
 }
 
-void loop_remove(struct loop *l, struct loop_fd *f)
+/* No event of the rest of the batch is for @f any more. */
+static void forget(struct loop *l, struct loop_fd *f)
 {
-	if (f->fd < 0)
-		return;
-	control(l, EPOLL_CTL_DEL, f, f->fd, 0);
 	f->fd = -1;
 	f->events = 0;
 	for (int i = l->batch_i; i < l->batch_n; i++) {
@@ -120,6 +118,22 @@ void loop_remove(struct loop *l, struct loop_fd *f)
 			return; /* a batch names a descriptor once */
 		}
 	}
+}
+
+void loop_remove(struct loop *l, struct loop_fd *f)
+{
+	if (f->fd < 0)
+		return;
+	control(l, EPOLL_CTL_DEL, f, f->fd, 0);
+	forget(l, f);
+}
+
+void loop_close(struct loop *l, struct loop_fd *f)
+{
+	if (f->fd < 0)
+		return;
+	close(f->fd);
+	forget(l, f);
 }
 
 uint64_t loop_now_ms(const struct loop *l)

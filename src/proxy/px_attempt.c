@@ -94,7 +94,6 @@ static enum px_connect_result begin_attempt(struct px_conn *c)
 			     &c->client, at, &w->rnd, &fd);
 	if (r != PX_CONNECT_OK)
 		return r;
-	px_peer_keepalive(fd, px_conn_setting(c, POLICY_TCP_KEEPALIVE));
 	c->leg[PX_ENDPOINT] = (struct px_leg){.f.fn = px_conn_on_endpoint};
 	if (loop_add(w->loop, &c->leg[PX_ENDPOINT].f, fd, PX_LEG_EVENTS) < 0) {
 		px_conn_abort_fd(fd);
@@ -250,7 +249,7 @@ void px_attempt_next(struct px_conn *c)
 
 void px_attempt_event(struct px_conn *c, enum px_side side, uint32_t events)
 {
-	enum px_connect_result r;
+	enum px_connect_result r = PX_CONNECT_OK;
 
 	if (side == PX_CLIENT) {
 		/* A FIN alone is a client that has said all it wants to say:
@@ -261,7 +260,9 @@ void px_attempt_event(struct px_conn *c, enum px_side side, uint32_t events)
 	}
 	if (!(events & (EPOLLOUT | EPOLLERR | EPOLLHUP)))
 		return;
-	r = px_connect_finish(c->leg[PX_ENDPOINT].f.fd);
+	/* Without either, nothing is left to be asked (tcp_poll()). */
+	if (events & (EPOLLERR | EPOLLHUP))
+		r = px_connect_finish(c->leg[PX_ENDPOINT].f.fd);
 	if (r == PX_CONNECT_OK && !(events & EPOLLERR)) {
 		px_attempt_report(c, OUTLIER_CONNECTED);
 		px_conn_open(c);

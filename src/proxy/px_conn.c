@@ -11,8 +11,8 @@
  * leg[PX_ENDPOINT] is the present attempt; the timer is the attempt's.
  * OPEN: both flows move whenever a leg says that it can.  The timer is the
  * idle or the half-close deadline, the next look at the peers or at the age,
- * whichever is first; it is not moved with the bytes, but looks at moved_ms
- * when it fires.
+ * whichever is first; the first look comes early and turns keepalive on.  It is
+ * not moved with the bytes, but looks at moved_ms when it fires.
  * CLOSED: descriptors are closed, everything is given back, the memory waits
  * for the end of the batch.
  *
@@ -41,6 +41,10 @@
 #include "px_attempt.h"
 #include "px_origdst.h"
 
+/* Options that matter only to connections that last are set after so long:
+ * they are eight system calls, and most connections are short. */
+#define SETTLE_MS 1000
+
 size_t px_conn_bytes(void)
 {
 	return sizeof(struct px_conn);
@@ -61,26 +65,26 @@ void px_conn_add_shared(_Atomic uint64_t *counter, uint64_t n)
 	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
-void px_conn_abort_fd(int fd)
+static void reset_at_close(int fd)
 {
 	const struct linger now = {.l_onoff = 1};
 
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+void px_conn_abort_fd(int fd)
+{
+	reset_at_close(fd);
 	close(fd);
 }
 
 void px_conn_close_leg(struct px_conn *c, enum px_side side, bool reset)
 {
 	struct px_leg *leg = &c->leg[side];
-	int fd = leg->f.fd;
 
-	if (fd < 0)
-		return;
-	loop_remove(c->worker->loop, &leg->f);
-	if (reset)
-		px_conn_abort_fd(fd);
-	else
-		close(fd);
+	if (reset && leg->f.fd >= 0)
+		reset_at_close(leg->f.fd);
+	loop_close(c->worker->loop, &leg->f);
 }
 
 static void on_work(struct loop_deferred *d);
@@ -233,6 +237,15 @@ static void arm_open_timer(struct px_conn *c)
 		loop_timer_stop(c->worker->loop, &c->timer);
 }
 
+/* A connection that has lasted for SETTLE_MS. */
+static void settle(struct px_conn *c)
+{
+	for (int side = 0; side < PX_SIDE_MAX_; side++)
+		px_peer_keepalive(c->leg[side].f.fd,
+				  px_conn_setting(c, POLICY_TCP_KEEPALIVE));
+	c->settled = true;
+}
+
 static void set_next_check(struct px_conn *c, uint64_t now_ms)
 {
 	uint32_t timeout_ms = px_conn_setting(c, POLICY_TCP_USER_TIMEOUT);
@@ -245,10 +258,12 @@ static bool check_peers(struct px_conn *c, uint64_t now_ms)
 {
 	bool silent = false;
 
-	for (int side = 0; side < PX_SIDE_MAX_; side++)
+	for (int side = 0; c->settled && side < PX_SIDE_MAX_; side++)
 		silent |= px_peer_silent(
 			c->leg[side].f.fd, &c->silence[side],
 			px_conn_setting(c, POLICY_TCP_USER_TIMEOUT), now_ms);
+	if (!c->settled)
+		settle(c);
 	set_next_check(c, now_ms);
 	return silent;
 }
@@ -351,8 +366,11 @@ void px_conn_open(struct px_conn *c)
 	c->age_due_ms =
 		px_age_due_ms(px_conn_setting(c, POLICY_MAX_CONNECTION_AGE),
 			      c->moved_ms, &c->worker->rnd);
-	set_next_check(c, c->moved_ms);
+	c->check_ms = c->moved_ms + SETTLE_MS;
 	arm_open_timer(c);
+	/* What the client has said goes along with the acknowledgement. */
+	if (!c->leg[PX_CLIENT].readable)
+		px_connect_acknowledge(c->leg[PX_ENDPOINT].f.fd);
 	conn_run(c);
 }
 
@@ -493,7 +511,6 @@ void px_conn_accept(struct px_worker *w, int fd, enum px_entry entry,
 	px_count(&w->stats.open, 1);
 	px_count(&w->stats.connecting, 1);
 	__atomic_fetch_add(&w->shared->open_n, 1, __ATOMIC_RELAXED);
-	px_peer_keepalive(fd, px_conn_setting(c, POLICY_TCP_KEEPALIVE));
 	px_attempt_next(c);
 }
 

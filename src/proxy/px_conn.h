@@ -60,6 +60,7 @@ struct px_conn {
 	bool asked;    /* the client was the last to send */
 	uint8_t cuts;  /* of its endpoint when it was opened, as far as it fits:
 			  no endpoint has 256 of them between two ticks */
+	bool settled;  /* keepalive is on, if it is to be */
 	uint8_t tried_n;
 	struct px_endpoint *tried[PX_ATTEMPTS_MAX]; /* the conf's */
 };

@@ -170,6 +170,11 @@ static int new_socket(const struct px_connect_options *o, uint8_t family,
 		r = set_number(fd, SOL_TCP, TCP_NODELAY, 1);
 	if (r == 0)
 		r = set_number(fd, SOL_SOCKET, SO_OOBINLINE, 1);
+	/* On this side of a handshake it delays the last packet of it, see
+	 * tcp_rcv_synsent_state_process(), for the first bytes to go along.
+	 * Relied on: tests/kernel/late_ack.c. */
+	if (r == 0)
+		r = set_number(fd, SOL_TCP, TCP_DEFER_ACCEPT, 1);
 	if (r < 0)
 		return r;
 	*ret_fd = TAKE_FD(fd);
@@ -255,6 +260,11 @@ enum px_connect_result px_connect_start(const struct px_connect_options *o,
 	for (int i = 1; taken && i < PORT_TRIES; i++)
 		r = try_once(&a, &taken, ret_fd);
 	return r;
+}
+
+void px_connect_acknowledge(int fd)
+{
+	set_number(fd, SOL_TCP, TCP_QUICKACK, 1);
 }
 
 enum px_connect_result px_connect_finish(int fd)

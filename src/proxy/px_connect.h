@@ -60,6 +60,9 @@ int px_connect_probe(const struct px_connect_options *o, struct errbuf *e);
  * @client:	Bound unless @source is PX_SOURCE_NODE; never another one
  * @ret_fd:	Non-blocking; writable when the attempt has ended
  *
+ * The acknowledgement of the endpoint's SYN-ACK waits for the first bytes,
+ * up to 200 ms (TCP_DELACK_MAX), or for px_connect_acknowledge().
+ *
  * Return: PX_CONNECT_OK: under way or already made; else what failed
  */
 enum px_connect_result px_connect_start(const struct px_connect_options *o,
@@ -70,5 +73,7 @@ enum px_connect_result px_connect_start(const struct px_connect_options *o,
 
 /* How a pending attempt ended, by its SO_ERROR. */
 enum px_connect_result px_connect_finish(int fd);
+/* There is nothing to send yet: the endpoint may speak first. */
+void px_connect_acknowledge(int fd);
 /* What an errno of connect(2) says about the endpoint. */
 enum px_connect_result px_connect_classify(int error);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "check.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -31,6 +32,14 @@ static void remove_the_other(struct loop_fd *f, uint32_t events)
 
 	count_call(f, events);
 	loop_remove(s->loop, &s->other->lf);
+}
+
+static void close_the_other(struct loop_fd *f, uint32_t events)
+{
+	struct source *s = container_of(f, struct source, lf);
+
+	count_call(f, events);
+	loop_close(s->loop, &s->other->lf);
 }
 
 /* What a connection does that tries its next endpoint. */
@@ -125,6 +134,27 @@ static void a_descriptor_removed_in_the_batch_hears_no_more_of_it(void **state)
 	loop_remove(*state, &b.lf);
 	close(a_fd);
 	close(b_fd);
+}
+
+static void a_descriptor_closed_in_the_batch_hears_no_more_of_it(void **state)
+{
+	struct source a, b;
+	int a_fd, b_fd;
+
+	source_open(&a, *state, 1, close_the_other);
+	source_open(&b, *state, 1, close_the_other);
+	a.other = &b;
+	b.other = &a;
+	a_fd = a.lf.fd;
+	b_fd = b.lf.fd;
+	assert_int_equal(loop_turn(*state, -1), 0);
+	assert_int_equal(a.calls_n + b.calls_n, 1);
+	loop_close(*state, &a.lf);
+	loop_close(*state, &b.lf); /* one of them for the second time */
+	assert_int_equal(a.lf.fd, -1);
+	assert_int_equal(b.lf.fd, -1);
+	assert_int_equal(fcntl(a_fd, F_GETFD), -1);
+	assert_int_equal(fcntl(b_fd, F_GETFD), -1);
 }
 
 static void a_new_descriptor_does_not_see_events_of_the_former(void **state)
@@ -286,6 +316,7 @@ int main(void)
 		LOOP_TEST(the_same_mask_again_re_arms_an_edge),
 		LOOP_TEST(
 			a_descriptor_removed_in_the_batch_hears_no_more_of_it),
+		LOOP_TEST(a_descriptor_closed_in_the_batch_hears_no_more_of_it),
 		LOOP_TEST(a_new_descriptor_does_not_see_events_of_the_former),
 		LOOP_TEST(what_epoll_refuses_stays_unregistered),
 		LOOP_TEST(a_turn_is_descriptors_then_timers_then_deferred),

@@ -53,6 +53,11 @@ int loop_add(struct loop *l, struct loop_fd *f, int fd, uint32_t events);
 int loop_modify(struct loop *l, struct loop_fd *f, uint32_t events);
 /* Before the descriptor is closed.  Nothing if it is not registered. */
 void loop_remove(struct loop *l, struct loop_fd *f);
+/*
+ * Remove and close a descriptor that nobody else has, in one system call: the
+ * kernel takes a file from epoll with its last reference, epoll(7), Q6.
+ */
+void loop_close(struct loop *l, struct loop_fd *f);
 
 uint64_t loop_now_ms(const struct loop *l);
 void loop_timer_arm(struct loop *l, struct timer *t, uint64_t at_ms);

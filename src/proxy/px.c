@@ -183,6 +183,8 @@ static int prepare_change(struct px *px, struct px_update *u,
 					 &after->policy);
 	}
 	if (r == 0)
+		r = px_conf_join(s->next, s->next_n);
+	if (r == 0)
 		r = append_refs(&u->removed, &u->removed_n, &u->removed_room,
 				s->confs, s->confs_n);
 	if (r == 0)

@@ -16,6 +16,9 @@ static void conf_free(struct px_conf *c)
 			px_endpoint_unref(scope->endpoints[i]);
 		free(scope->endpoints);
 	}
+	for (size_t i = 0; i < c->service_n; i++)
+		px_group_unref(c->service[i]);
+	free(c->service);
 	if (c->group)
 		px_group_unref(c->group);
 	free(c->frontends);
@@ -103,6 +106,36 @@ int px_conf_new(const struct plan_port *port, const struct policy *policy,
 		return r;
 	*ret_conf = TAKE_PTR(c);
 	return 0;
+}
+
+int px_conf_join(struct px_conf *const *confs, size_t confs_n)
+{
+	for (size_t i = 0; i < confs_n; i++) {
+		struct px_conf *c = confs[i];
+
+		if (!c->policy.value[POLICY_MAX_CONNECTIONS])
+			continue;
+		c->service = calloc(confs_n, sizeof(*c->service));
+		if (!c->service)
+			return -ENOMEM;
+		while (c->service_n < confs_n) {
+			c->service[c->service_n] =
+				px_group_ref(confs[c->service_n]->group);
+			c->service_n++;
+		}
+	}
+	return 0;
+}
+
+bool px_conf_is_full(const struct px_conf *c)
+{
+	uint64_t open_n = 0;
+
+	if (!c->policy.value[POLICY_MAX_CONNECTIONS])
+		return false;
+	for (size_t i = 0; i < c->service_n; i++)
+		open_n += px_group_open(c->service[i]);
+	return open_n >= c->policy.value[POLICY_MAX_CONNECTIONS];
 }
 
 size_t px_table_slots_n(size_t frontends_n)

@@ -34,6 +34,10 @@ struct px_conf {
 	struct policy policy;
 	struct px_group *group; /* owned reference; counters and ejections */
 	struct px_affinity *affinity; /* the group's; NULL: none */
+	/* With max-connections the groups of all ports of the Service; owned
+	 * array of references. */
+	struct px_group **service;
+	size_t service_n;
 	struct px_scope scope[SELECT_SCOPE_MAX_];
 	struct px_frontend *frontends; /* owned; those that are proxied */
 	size_t frontends_n;
@@ -48,6 +52,15 @@ struct px_conf {
  */
 int px_conf_new(const struct plan_port *port, const struct policy *policy,
 		struct px_group *group, struct px_conf **ret_conf);
+/**
+ * px_conf_join() - Count the connections of some ports of a Service together
+ * @confs:	Of all ports; none is in use yet
+ *
+ * Return: 0; -ENOMEM
+ */
+int px_conf_join(struct px_conf *const *confs, size_t confs_n);
+/* Whether the Service has max-connections. */
+bool px_conf_is_full(const struct px_conf *c);
 struct px_conf *px_conf_ref(struct px_conf *c);
 void px_conf_unref(struct px_conf *c); /* any thread */
 DEFINE_FREEP(struct px_conf, px_conf_unref)

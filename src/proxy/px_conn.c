@@ -460,7 +460,7 @@ static const struct px_frontend *admit(struct px_worker *w, int fd,
 		return NULL;
 	/* Looked at before it is counted: each worker but one may bring one
 	 * more. */
-	if (!px_group_is_full(f->conf->group, &f->conf->policy))
+	if (!px_conf_is_full(f->conf))
 		return f;
 	*ret_why = &w->stats.service_limit_refused;
 	px_conn_add_shared(&f->conf->group->count.limit_refused, 1);

@@ -458,16 +458,11 @@ uint32_t px_endpoint_open(const struct px_endpoint *ep)
 	return atomic_load_explicit(&ep->open, memory_order_relaxed);
 }
 
-/* Of a setting whose 0 is none. */
-static bool reaches(uint64_t n, const struct policy *p, enum policy_setting s)
-{
-	return p->value[s] && n >= p->value[s];
-}
-
 bool px_endpoint_is_full(const struct px_endpoint *ep, const struct policy *p)
 {
-	return reaches(px_endpoint_open(ep), p,
-		       POLICY_MAX_ENDPOINT_CONNECTIONS);
+	uint32_t most = p->value[POLICY_MAX_ENDPOINT_CONNECTIONS];
+
+	return most && px_endpoint_open(ep) >= most;
 }
 
 uint32_t px_endpoint_share(const struct px_endpoint *ep, const struct policy *p,
@@ -501,9 +496,9 @@ uint32_t px_group_slow_n(const struct px_group *g, const struct policy *p,
 	return n;
 }
 
-bool px_group_is_full(const struct px_group *g, const struct policy *p)
+uint64_t px_group_open(const struct px_group *g)
 {
-	return reaches(load(&g->open), p, POLICY_MAX_CONNECTIONS);
+	return load(&g->open);
 }
 
 bool px_endpoint_enter(struct px_endpoint *ep, const struct policy *p,

@@ -151,8 +151,7 @@ bool px_endpoint_is_full(const struct px_endpoint *ep, const struct policy *p);
 #define PX_SHARE_FULL 1000u
 uint32_t px_endpoint_share(const struct px_endpoint *ep, const struct policy *p,
 			   uint64_t now_ms);
-/* Whether the Service port has max-connections. */
-bool px_group_is_full(const struct px_group *g, const struct policy *p);
+uint64_t px_group_open(const struct px_group *g);
 
 /**
  * px_endpoint_report() - What became of the attempt that px_pick() chose

@@ -48,7 +48,8 @@ struct px_choice {
  * looked at before the connection is counted, so that each worker but one may
  * bring one more.
  *
- * Return: false: every endpoint was tried or is full, or there is none
+ * Return: false: every endpoint was tried or is full, or there is none; of more
+ * than 256 the few that are not may be missed
  */
 bool px_pick(const struct px_wish *wish, struct px_choice *ret_choice);
 

@@ -4,6 +4,8 @@
 
 #include "px_rig.h"
 
+#include "../../src/proxy/px_config.h"
+
 #define CLIENTS_N 4000
 #define RAMP_MS	  60000u
 
@@ -112,6 +114,29 @@ static void the_turn_of_who_is_ejected_is_spread_evenly(void **state)
 	assert_int_equal(n[1], 0);
 	assert_int_equal(n[2], 100);
 	assert_int_equal(n[3], 100);
+	rig_close(&r);
+}
+
+/* Or two ways in, used in turn, would each have half of the endpoints. */
+static void each_scope_has_a_round_of_its_own(void **state)
+{
+	struct plan_endpoint at[] = {{.at = rig_at(1), .in = {true, true}},
+				     {.at = rig_at(2), .in = {true, true}}};
+	const struct plan_port port = {.name = (char *)"default/web:http",
+				       .protocol = PROTOCOL_TCP,
+				       .family = AF_INET,
+				       .endpoints = at,
+				       .endpoints_n = 2,
+				       .in_scope_n = {2, 2}};
+	struct px_conf *c;
+	struct rig r;
+
+	(void)state;
+	open_with(&r, 2, POLICY_ROUND_ROBIN);
+	assert_int_equal(px_conf_new(&port, &r.policy, r.group, &c), 0);
+	assert_ptr_not_equal(c->scope[SELECT_SCOPE_CLUSTER].turn,
+			     c->scope[SELECT_SCOPE_LOCAL].turn);
+	px_conf_unref(c);
 	rig_close(&r);
 }
 
@@ -315,8 +340,8 @@ static void who_returns_from_ejection_starts_slowly(void **state)
 	open_with(&r, 3, POLICY_RANDOM);
 	r.policy.value[POLICY_SLOW_START] = RAMP_MS;
 	assert_int_equal(rig_fail(&r, 1), OUTLIER_EJECT);
-	assert_int_equal(rig_attempt(&r, 1, OUTLIER_LAST_RESORT, OUTLIER_CONNECTED,
-				     RIG_START_MS),
+	assert_int_equal(rig_attempt(&r, 1, OUTLIER_LAST_RESORT,
+				     OUTLIER_CONNECTED, RIG_START_MS),
 			 OUTLIER_RETURN);
 	assert_int_equal(share(&r, 1, 0), PX_SHARE_FULL / 10);
 	assert_int_equal(share(&r, 0, 0), PX_SHARE_FULL);
@@ -435,6 +460,7 @@ int main(void)
 		BALANCE_TEST(round_robin_gives_everybody_a_turn),
 		BALANCE_TEST(round_robin_begins_anywhere),
 		BALANCE_TEST(the_turn_of_who_is_ejected_is_spread_evenly),
+		BALANCE_TEST(each_scope_has_a_round_of_its_own),
 		BALANCE_TEST(random_does_not_look_at_open_connections),
 		BALANCE_TEST(random_passes_the_ejected_over),
 		BALANCE_TEST(a_client_gets_the_same_endpoint_again),

@@ -174,6 +174,51 @@ static void above_max_connections_a_service_refuses(void **state)
 	close(p.listener);
 }
 
+#define OTHER_VIP "10.96.0.11:80"
+
+/* The rig's Service with a second port, whose address is OTHER_VIP. */
+static struct service_plan *two_ports(void)
+{
+	struct service_plan *sp = rig_service(VIP, EP1, PLAN_KEEP);
+	struct service_plan *other = rig_service(OTHER_VIP, EP1, PLAN_KEEP);
+	struct plan_port *ports = calloc(2, sizeof(*ports));
+
+	ports[0] = sp->ports[0];
+	ports[1] = other->ports[0];
+	free(ports[1].name);
+	ports[1].name = strdup("default/web:other");
+	free(sp->ports);
+	sp->ports = ports;
+	sp->ports_n = 2;
+	other->ports_n = 0;
+	rig_plan_free(other);
+	return sp;
+}
+
+static void max_connections_are_those_of_all_ports_together(void **state)
+{
+	struct pair p = {.listener = rig_listen(EP1)};
+	int other;
+	struct px_stats s;
+
+	(void)state;
+	rig.policy.value[POLICY_MAX_CONNECTIONS] = 2;
+	rig_apply(two_ports());
+	pair_open(&p);
+	other = rig_connect(OTHER_VIP);
+	close(rig_accept(p.listener, NULL));
+	RIG_WAIT_FOR(s, s.open == 2 && s.connecting == 0);
+	rig_connect_reset(VIP);
+	rig_connect_reset(OTHER_VIP);
+	RIG_WAIT_FOR(s, s.service_limit_refused == 2);
+	close(other);
+	RIG_WAIT_FOR(s, s.open == 1);
+	close(rig_connect(OTHER_VIP));
+	close(rig_accept(p.listener, NULL));
+	pair_close(&p);
+	close(p.listener);
+}
+
 static void above_max_endpoint_connections_another_one_serves(void **state)
 {
 	int first = rig_listen(EP1), second = rig_listen(EP2);
@@ -360,6 +405,7 @@ int main(void)
 		T(without_pipes_bulk_is_copied),
 		OWN(above_max_node_connections_clients_are_refused),
 		T(above_max_connections_a_service_refuses),
+		T(max_connections_are_those_of_all_ports_together),
 		T(above_max_endpoint_connections_another_one_serves),
 		T(draining_keeps_connections_and_takes_no_new_ones),
 		BARE(the_end_resets_what_is_left),

@@ -47,7 +47,7 @@ enum policy_setting {
 	POLICY_IDLE_TIMEOUT,	      /* ms; 0: none */
 	POLICY_HALF_CLOSE_TIMEOUT,    /* ms; 0: none */
 	POLICY_MAX_CONNECTION_AGE,    /* ms; 0: none */
-	POLICY_MAX_CONNECTIONS, /* of a port and family; count; 0: no limit */
+	POLICY_MAX_CONNECTIONS,	      /* of the Service; count; 0: no limit */
 	POLICY_MAX_ENDPOINT_CONNECTIONS, /* count; 0: no limit */
 	POLICY_LOAD_BALANCING,		 /* enum policy_balancing */
 	POLICY_SLOW_START,		 /* ms; 0: off */

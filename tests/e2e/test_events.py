@@ -81,6 +81,22 @@ def test_a_bad_annotation_is_told_once_for_all_nodes(world, api, cluster,
     assert api.daemon.metric("nodesplice_events_failed_total") == before == 0
 
 
+def test_a_bad_entry_is_told_and_the_rest_is_served(world, api, cluster, put):
+    s = small(world, external_ips=[world.public_ip(4)])
+    put(*s.objects)
+    # The API would refuse it; an older one let it in.
+    cluster.store_service(("default", s.name), {
+        "spec": {"externalIPs": ["nonsense",
+                                 *s.service["spec"]["externalIPs"]]}})
+    e = the_event(cluster, s.name, "InvalidEntry")
+    assert api
+    assert e["type"] == "Warning" and e["action"] == "Plan"
+    assert e["note"].startswith('spec.externalIPs[0]: "nonsense" is not')
+    public = s.service["spec"]["externalIPs"][0]
+    assert client.ask(world.external, public, 80)["name"] == "events"
+    assert client.ask(world.node, *s.at)["name"] == "events"
+
+
 def test_a_conflict_of_frontends_is_told_of_the_younger(world, api, cluster,
                                                         put):
     ip = world.public_ip(4)

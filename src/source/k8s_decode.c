@@ -236,7 +236,8 @@ static int keep_value(struct k8s_reader *r, struct json v, void *out)
 	return 0;
 }
 
-/* Host names are left out. */
+/* Host names are left out, and what should be an address and is none: the API
+ * takes anything, and kube-proxy goes by the others. */
 static int read_node_address(struct k8s_reader *r, struct json v, void *out)
 {
 	static const struct k8s_field fields[] = {
@@ -251,10 +252,8 @@ static int read_node_address(struct k8s_reader *r, struct json v, void *out)
 	a->internal = json_equals(a->type, "InternalIP");
 	if (!a->internal && !json_equals(a->type, "ExternalIP"))
 		return 0;
-	k8s_enter(r, "address", 0);
 	error = k8s_read_ip(r, a->address, &a->addr);
-	k8s_leave(r);
-	return error;
+	return error == -EINVAL ? 0 : error;
 }
 
 static void take_addresses(struct node *n, const struct node_address *from,
@@ -277,7 +276,7 @@ static int read_node_addresses(struct k8s_reader *r, struct json v, void *out)
 	cleanup_(freep) struct node_address *all = NULL;
 	struct node *n = out;
 	size_t all_n = 0;
-	int error = k8s_read_list(r, v, &list, &all, &all_n);
+	int error = k8s_read_list_begin(r, v, &list, &all, &all_n);
 
 	if (error < 0)
 		return error;

@@ -940,15 +940,26 @@ static void a_bare_node_and_an_old_one_are_read(void **state)
 		0);
 	assert_int_equal(n->pod_cidrs_n, 1);
 	node_free(n);
-	n = NULL;
 	assert_int_equal(
 		k8s_decode_node(parsed("{'metadata':{'name':'n1'},'status':"
 				       "{'addresses':[{'type':'InternalIP',"
-				       "'address':'none'}]}}"),
+				       "'address':'none'},"
+				       "{'type':'InternalIP','address':''},"
+				       "{'type':'ExternalIP','address':7},"
+				       "{'type':'ExternalIP',"
+				       "'address':'192.0.2.1'}]}}"),
 				&n, &e),
-		-EINVAL);
-	assert_string_equal(e.text, "Node n1: status.addresses[0].address: "
-				    "\"none\" is not allowed (an IP address)");
+		0);
+	assert_int_equal(n->ips_n, 1);
+	assert_addr(&n->ips[0], "192.0.2.1");
+	node_free(n);
+	n = NULL;
+	assert_int_equal(k8s_decode_node(parsed("{'metadata':{'name':'n1'},"
+						"'spec':{'podCIDRs':['x']}}"),
+					 &n, &e),
+			 -EINVAL);
+	assert_string_equal(e.text, "Node n1: spec.podCIDRs[0]: \"x\" is not "
+				    "allowed (a prefix as 10.0.0.0/8)");
 }
 
 static void metadata_of_objects_and_lists_are_read(void **state)

@@ -19,6 +19,7 @@
 
 #include "nodesplice/base/limits.h"
 #include "nodesplice/base/mem.h"
+#include "px_congestion.h"
 #include "px_listener.h"
 #include "px_state.h"
 
@@ -329,6 +330,7 @@ static void shared_init(struct px_shared *s, const struct px_options *o)
 		.ports_max = o->kept_ports_max,
 	};
 	memcpy(s->port, o->port, sizeof(s->port));
+	s->local_congestion = px_congestion_local();
 	s->splice_from_bytes = o->splice_from_bytes ? o->splice_from_bytes :
 						      SPLICE_FROM_BYTES;
 	s->pipe_bytes = o->pipe_bytes ? (uint32_t)o->pipe_bytes : PIPE_BYTES;

@@ -77,6 +77,15 @@ static enum px_connect_result begin_attempt(struct px_conn *c)
 	const struct sockad *at = &c->endpoint->at;
 	const bool own =
 		atomic_load_explicit(&c->endpoint->own, memory_order_relaxed);
+	const bool local =
+		atomic_load_explicit(&c->endpoint->local, memory_order_relaxed);
+	const struct px_connect_want want = {
+		.source = px_source_choose(view->masquerade, c->entry,
+					   &c->client, &at->addr, own),
+		.client = &c->client,
+		.endpoint = at,
+		.congestion = local ? w->shared->local_congestion : NULL,
+	};
 	enum px_connect_result r;
 	int fd;
 
@@ -88,10 +97,7 @@ static enum px_connect_result begin_attempt(struct px_conn *c)
 	if (c->role == OUTLIER_PROBE)
 		px_count(&w->stats.probes, 1);
 	c->tried[c->tried_n++] = c->endpoint;
-	r = px_connect_start(&w->shared->connect,
-			     px_source_choose(view->masquerade, c->entry,
-					      &c->client, &at->addr, own),
-			     &c->client, at, &w->rnd, &fd);
+	r = px_connect_start(&w->shared->connect, &want, &w->rnd, &fd);
 	if (r != PX_CONNECT_OK)
 		return r;
 	c->leg[PX_ENDPOINT] = (struct px_leg){.f.fn = px_conn_on_endpoint};

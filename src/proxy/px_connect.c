@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "nodesplice/base/mem.h"
+#include "px_congestion.h"
 #include "px_connect.h"
 
 /* With nine tenths of the range taken, all fail once in 900. */
@@ -116,10 +117,9 @@ static int bind_address(int fd, const struct addr *client, uint16_t port)
 
 struct attempt {
 	const struct px_connect_options *o;
-	enum px_source source;
+	const struct px_connect_want *want;
 	struct addr from; /* bound, unless the kernel chooses all */
 	bool own_port;	  /* a port of the range */
-	const struct sockad *endpoint;
 	struct rnd *rnd;
 };
 
@@ -141,15 +141,15 @@ static int bind_own_port(const struct attempt *a, int fd)
 
 static int bind_source(const struct attempt *a, int fd)
 {
-	const bool v4 = a->endpoint->addr.family == AF_INET;
+	const bool v4 = a->want->endpoint->addr.family == AF_INET;
 	int r = 0;
 
-	if (a->source == PX_SOURCE_CLIENT)
+	if (a->want->source == PX_SOURCE_CLIENT)
 		r = v4 ? set_number(fd, SOL_IP, IP_TRANSPARENT, 1) :
 			 set_number(fd, SOL_IPV6, IPV6_TRANSPARENT, 1);
 	if (r == 0 && a->own_port)
 		return bind_own_port(a, fd);
-	if (r < 0 || a->source == PX_SOURCE_NODE)
+	if (r < 0 || a->want->source == PX_SOURCE_NODE)
 		return r;
 	r = set_number(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
 	return r < 0 ? r : bind_address(fd, &a->from, 0);
@@ -197,12 +197,13 @@ static int connect_to(int fd, const struct sockad *endpoint)
 static int node_address(const struct attempt *a, struct addr *ret_from)
 {
 	struct sockaddr_storage ss;
-	socklen_t len = sockad_to_sockaddr(a->endpoint, &ss);
+	socklen_t len = sockad_to_sockaddr(a->want->endpoint, &ss);
 	cleanup_(closep) int fd = -1;
 	struct sockad local;
 	int r;
 
-	fd = socket(a->endpoint->addr.family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	fd = socket(a->want->endpoint->addr.family, SOCK_DGRAM | SOCK_CLOEXEC,
+		    0);
 	if (fd < 0)
 		return -errno;
 	r = set_number(fd, SOL_SOCKET, SO_MARK, a->o->mark);
@@ -227,12 +228,13 @@ static enum px_connect_result try_once(const struct attempt *a, bool *ret_taken,
 	int error;
 
 	*ret_taken = false;
-	if (new_socket(a->o, a->endpoint->addr.family, &fd) < 0)
+	if (new_socket(a->o, a->want->endpoint->addr.family, &fd) < 0)
 		return PX_CONNECT_LOCAL;
+	px_congestion_set(fd, a->want->congestion);
 	if (bind_source(a, fd) < 0)
-		return a->source == PX_SOURCE_NODE ? PX_CONNECT_LOCAL :
-						     PX_CONNECT_NO_SOURCE;
-	error = connect_to(fd, a->endpoint);
+		return a->want->source == PX_SOURCE_NODE ? PX_CONNECT_LOCAL :
+							   PX_CONNECT_NO_SOURCE;
+	error = connect_to(fd, a->want->endpoint);
 	*ret_taken = error == EADDRNOTAVAIL;
 	if (error == 0)
 		*ret_fd = TAKE_FD(fd);
@@ -240,21 +242,19 @@ static enum px_connect_result try_once(const struct attempt *a, bool *ret_taken,
 }
 
 enum px_connect_result px_connect_start(const struct px_connect_options *o,
-					enum px_source source,
-					const struct addr *client,
-					const struct sockad *endpoint,
+					const struct px_connect_want *want,
 					struct rnd *rnd, int *ret_fd)
 {
 	struct attempt a = {.o = o,
-			    .source = source,
-			    .from = *client,
-			    .own_port = source == PX_SOURCE_CLIENT,
-			    .endpoint = endpoint,
+			    .want = want,
+			    .from = *want->client,
+			    .own_port = want->source == PX_SOURCE_CLIENT,
 			    .rnd = rnd};
 	bool taken;
 	enum px_connect_result r = try_once(&a, &taken, ret_fd);
 
-	if (taken && source == PX_SOURCE_NODE && node_address(&a, &a.from) < 0)
+	if (taken && want->source == PX_SOURCE_NODE &&
+	    node_address(&a, &a.from) < 0)
 		return r;
 	a.own_port = true;
 	for (int i = 1; taken && i < PORT_TRIES; i++)

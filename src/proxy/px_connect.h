@@ -55,9 +55,16 @@ enum px_source px_source_choose(enum plan_masquerade m, enum px_entry entry,
  */
 int px_connect_probe(const struct px_connect_options *o, struct errbuf *e);
 
+struct px_connect_want {
+	enum px_source source;
+	const struct addr *client; /* bound unless @source is PX_SOURCE_NODE;
+				      never another one */
+	const struct sockad *endpoint;
+	const char *congestion; /* NULL: the node's default */
+};
+
 /**
  * px_connect_start() - Begin one attempt
- * @client:	Bound unless @source is PX_SOURCE_NODE; never another one
  * @ret_fd:	Non-blocking; writable when the attempt has ended
  *
  * The acknowledgement of the endpoint's SYN-ACK waits for the first bytes,
@@ -66,9 +73,7 @@ int px_connect_probe(const struct px_connect_options *o, struct errbuf *e);
  * Return: PX_CONNECT_OK: under way or already made; else what failed
  */
 enum px_connect_result px_connect_start(const struct px_connect_options *o,
-					enum px_source source,
-					const struct addr *client,
-					const struct sockad *endpoint,
+					const struct px_connect_want *want,
 					struct rnd *rnd, int *ret_fd);
 
 /* How a pending attempt ended, by its SO_ERROR. */

@@ -287,6 +287,8 @@ static int draft_fill(struct draft *d, const struct plan_port *port)
 			return -ENOMEM;
 		atomic_store_explicit(&ep->own, port->endpoints[i].own,
 				      memory_order_relaxed);
+		atomic_store_explicit(&ep->local, port->endpoints[i].local,
+				      memory_order_relaxed);
 		d->endpoints[d->n++] = ep;
 	}
 	return 0;

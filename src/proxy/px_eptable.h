@@ -28,6 +28,7 @@ struct px_endpoint {
 	struct px_group *group; /* owned reference */
 	uint64_t hash;		/* of at; the same on every node */
 	_Atomic bool own;	/* plan_endpoint.own; the control thread's */
+	_Atomic bool local;	/* plan_endpoint.local, likewise */
 	_Atomic uint32_t refs;
 	_Atomic uint32_t open;	    /* connections, connecting ones included */
 	_Atomic uint64_t outlier;   /* outlier_pack() */

@@ -5,6 +5,7 @@
 
 #include "nodesplice/base/addr.h"
 #include "nodesplice/base/mem.h"
+#include "px_congestion.h"
 #include "px_listener.h"
 
 static int set_on(int fd, int level, int option)
@@ -39,7 +40,8 @@ static int bound_socket(uint8_t family, uint16_t port, bool shared, int *ret_fd)
 	return 0;
 }
 
-int px_listener_open(uint8_t family, uint16_t port, int *ret_fd)
+int px_listener_open(uint8_t family, uint16_t port, const char *congestion,
+		     int *ret_fd)
 {
 	cleanup_(closep) int fd = -1;
 	int r = bound_socket(family, port, true, &fd);
@@ -52,6 +54,7 @@ int px_listener_open(uint8_t family, uint16_t port, int *ret_fd)
 		r = set_on(fd, SOL_SOCKET, SO_OOBINLINE);
 	if (r < 0)
 		return r;
+	px_congestion_set(fd, congestion);
 	if (listen(fd, SOMAXCONN) < 0)
 		return -errno;
 	*ret_fd = TAKE_FD(fd);

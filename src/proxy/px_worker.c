@@ -215,7 +215,10 @@ static int open_listener(struct px_worker *w, struct px_listener *l,
 			 enum px_entry entry, uint8_t family)
 {
 	cleanup_(closep) int fd = -1;
-	int r = px_listener_open(family, w->shared->port[entry], &fd);
+	int r = px_listener_open(
+		family, w->shared->port[entry],
+		entry == PX_FROM_OUTSIDE ? NULL : w->shared->local_congestion,
+		&fd);
 
 	*l = (struct px_listener){
 		.f = {.fd = -1, .fn = on_listener},

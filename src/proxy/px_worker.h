@@ -21,6 +21,7 @@ struct px_conn;
 struct px_shared {
 	struct px_connect_options connect;
 	uint16_t port[PX_ENTRY_MAX_];
+	const char *local_congestion; /* px_congestion_local() */
 	uint64_t splice_from_bytes;
 	uint32_t pipe_bytes;
 	uint32_t pipes_per_worker;

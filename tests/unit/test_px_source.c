@@ -244,7 +244,10 @@ static enum px_connect_result leg(const struct px_connect_options *o,
 	struct addr client = addr_of(RIG_POD4);
 	struct sockad at = rig_sockad(endpoint);
 
-	return px_connect_start(o, PX_SOURCE_CLIENT, &client, &at, rnd, ret_fd);
+	const struct px_connect_want want = {
+		.source = PX_SOURCE_CLIENT, .client = &client, .endpoint = &at};
+
+	return px_connect_start(o, &want, rnd, ret_fd);
 }
 
 static void one_port_serves_two_endpoints_but_one_leg_each(void **state)
@@ -281,6 +284,8 @@ static void the_node_has_ports_left_when_the_kernel_has_none(void **state)
 					     .ports_max = RIG_KEPT_MIN + 1};
 	struct addr client = addr_of(RIG_POD4);
 	struct sockad at = rig_sockad(RIG_REMOTE4 ":8084"), local[3];
+	const struct px_connect_want want = {
+		.source = PX_SOURCE_NODE, .client = &client, .endpoint = &at};
 	struct rnd rnd = {.state = 1};
 	int listener, fd[3];
 
@@ -290,8 +295,7 @@ static void the_node_has_ports_left_when_the_kernel_has_none(void **state)
 	rig_in_ns(rig.node_ns);
 	rig_sh("echo 50000 50000 > /proc/sys/net/ipv4/ip_local_port_range");
 	for (int i = 0; i < 3; i++) {
-		assert_int_equal(px_connect_start(&o, PX_SOURCE_NODE, &client,
-						  &at, &rnd, &fd[i]),
+		assert_int_equal(px_connect_start(&o, &want, &rnd, &fd[i]),
 				 PX_CONNECT_OK);
 		local[i] = local_of(fd[i]);
 		assert_from(&local[i], "10.245.0.1");

@@ -81,7 +81,9 @@ DEFINE_FREEP(struct px_eptable, px_eptable_free)
  *
  * Endpoints that stay keep all of their state.  Those that join such begin
  * their slow start; where all are new, nobody is to be spared.  Those that left
- * are no longer ejected nor counted, whatever happens to their connections.
+ * are no longer ejected nor counted, whatever happens to their connections.  One
+ * that comes back is another endpoint: connections from before count neither
+ * for its limit nor as its load, and its ejection does not close them.
  * Return: 0; -ENOMEM (the group is as it was)
  */
 int px_eptable_set(struct px_eptable *t, const struct plan_port *port,

@@ -83,6 +83,10 @@ class Connection:
         answer, self._in = self._in[:len(data)], self._in[len(data):]
         return answer
 
+    def rest(self):
+        """What was read beyond the lines asked for."""
+        return self._in
+
     def read_all(self):
         """(bytes, sha256) of all input up to its end."""
         digest, n = hashlib.sha256(self._in), len(self._in)

@@ -10,6 +10,8 @@ netns  the whole daemon in namespaces, fed with manifests, ASan build
 e2e    the whole daemon beside a real API server, ASan build
 conformance  the cases of tests/conformance with nodesplice as the proxy and
        by the kernel alone, ASan build
+soak   some seconds of a mixed load with endpoint churn, by 1, 2 and 8 workers,
+       ASan and TSan build
 oracle (with --all, or named) what both must do, and the cases of conformance,
        with kube-proxy as the program under test: shows that the tests ask for
        what Kubernetes does
@@ -180,6 +182,30 @@ def run_conformance(count, only, *options):
     count.failed += int(m[2])
 
 
+def run_soak(count, only):
+    """Each number of workers is a test of each build."""
+    if only and only not in "soak":
+        return
+    for name in ("asan", "tsan"):
+        folder = build(name)
+        if folder is None:
+            count.add("failed", f"soak {name}", "the daemon does not build")
+            continue
+        argv = ["setarch", "--addr-no-randomize", f"{TOP}/tests/soak/mixed",
+                "--nodesplice", f"{folder}/nodesplice", "--seconds", "6",
+                "--phases", "2", "--clients", "12"]
+        print("+ " + " ".join(argv), flush=True)
+        done = subprocess.run(argv, cwd=TOP, check=False, text=True,
+                              stdout=subprocess.PIPE,
+                              env={**os.environ, **SANITIZERS})
+        print(done.stdout, end="", flush=True)
+        wrong = re.findall(r"^mixed, .*; (\d+) wrong$", done.stdout, re.M)
+        for n in wrong:
+            count.add("failed" if int(n) else "passed", f"soak {name}")
+        if done.returncode and not any(map(int, wrong)):
+            count.add("failed", f"soak {name}", "did not run to its end")
+
+
 def go_program():
     """A Go that is new enough; fetched through Go's own module proxy if the
     machine has none (Debian 12 has 1.19, which can fetch and verify it)."""
@@ -216,7 +242,7 @@ def need_kube():
 
 def main():
     parts = ("unit", "asan", "tsan", "golden", "differential", "netns", "e2e",
-             "conformance", "oracle")
+             "conformance", "soak", "oracle")
     parser = argparse.ArgumentParser(prog="tests/run")
     parser.add_argument("--only", metavar="PATTERN",
                         help="only tests whose name has it")
@@ -246,6 +272,8 @@ def main():
         elif part == "conformance":
             need_kube()
             run_conformance(count, args.only)
+        elif part == "soak":
+            run_soak(count, args.only)
         else:
             need_kube()
             run_pytest(part, count, args.only, ["netns", "e2e"],

@@ -151,20 +151,25 @@ static int send_heartbeats(struct daemon *d)
 	static const char *const families[] = {"IPv4", "IPv6"};
 	int error[2];
 	int r = nfp_heartbeat(d->nfp, error);
+	struct errbuf e;
 
 	for (size_t i = 0; i < ARRAY_SIZE(error); i++) {
 		if (error[i] == d->gate_error[i])
 			continue;
 		d->gate_error[i] = error[i];
-		if (error[i] == 0)
+		if (error[i] == 0) {
 			log_info("heartbeats over %s arrive again",
 				 families[i]);
-		else
-			log_warn("heartbeats over %s don't arrive, the kernel "
-				 "serves its new connections: %s",
-				 families[i],
-				 error[i] == -ENOENT ? "nothing caught one" :
-						       strerror(-error[i]));
+			continue;
+		}
+		errf(&e, error[i],
+		     "heartbeats over %s don't arrive, the kernel serves its "
+		     "new connections: %s",
+		     families[i],
+		     error[i] == -ENOENT ? "nothing caught one" :
+					   strerror(-error[i]));
+		log_warn("%s", e.text);
+		observed_problem(&d->observed, "", e.text, clock_realtime_ms());
 	}
 	return r;
 }

@@ -331,6 +331,7 @@ def test_the_kernel_serves_a_family_whose_heartbeats_do_not_arrive(
                 return not own.carries(c)
 
         poll.until(by_the_kernel, "the gate of IPv6 to close")
+        assert "heartbeats over IPv6" in str(own.daemon.status()["problems"])
         web.connect_carried(own, world.node, small[4].at).close()
     finally:
         world.node.ns.ip("address add ::1/128 dev lo")
